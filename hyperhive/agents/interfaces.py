@@ -1,0 +1,206 @@
+"""What the surfaces know of agents: one interface, its values, its errors."""
+
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+from hyperhive.errors import BadRequest, Conflict, NotFound
+from hyperhive.messages.interfaces import TurnRecord
+from hyperhive.times import rfc3339
+
+
+class NoSuchAgent(NotFound):
+    """Nobody of that name; the text lists who exists."""
+
+
+class AgentExists(Conflict):
+    """The name is taken, or its state is kept from before."""
+
+
+class NotTheManager(Conflict):
+    """What can't be done to the manager, or by the manager to itself."""
+
+
+class NothingRunning(Conflict):
+    """There is no turn to cancel."""
+
+
+class InvalidModel(BadRequest):
+    """A model name that can't be one."""
+
+
+@frozen
+class AgentStatus:
+    """An agent as it is shown. Derived from facts at the moment of asking.
+
+    :param state: the label: ``working``, ``compacting``, ``idle``, ``waiting``
+        (for a free turn slot), ``stuck``, ``parked``, ``needs login``,
+        ``paused``, ``stopped``, ``starting``, ``stopping`` or ``failed``.
+    :param state_since: POSIX time since when it is so.
+    :param state_until: until when, where the hive knows.
+    :param state_note: why, in a sentence, where there is more to say.
+    :param window: the model's context window in tokens.
+    """
+
+    name: str
+    role: str
+    running: bool
+    failed: bool
+    needs_update: bool
+    needs_login: bool
+    paused: bool
+    working: bool
+    unread: int
+    model: str
+    state: str
+    state_since: float
+    state_until: float | None = None
+    state_note: str | None = None
+    parked_until: float | None = None
+    context: int | None = None
+    window: int | None = None
+    tool: str | None = None
+    status_text: str | None = None
+    status_set_at: float | None = None
+    url: str | None = None
+    last_turn: TurnRecord | None = None
+
+    def as_wire(self) -> dict[str, Any]:
+        """The ``agent_statuses`` row of the wire page, and the label for pages.
+
+        What is absent is left out.
+        """
+        row: dict[str, Any] = {
+            "name": self.name,
+            "role": self.role,
+            "running": self.running,
+            "failed": self.failed,
+            "needs_update": self.needs_update,
+            "needs_login": self.needs_login,
+            "paused": self.paused,
+            "working": self.working,
+            "unread": self.unread,
+            "model": self.model,
+            "state": self.state,
+            "state_since": rfc3339(self.state_since),
+        }
+        times = {
+            "state_until": self.state_until,
+            "parked_until": self.parked_until,
+            "status_set_at": self.status_set_at,
+        }
+        row |= {
+            key: rfc3339(value) for key, value in times.items() if value is not None
+        }
+        plain = {
+            "state_note": self.state_note,
+            "ctx_tokens": self.context,
+            "ctx_window": self.window,
+            "tool": self.tool,
+            "status_text": self.status_text,
+            "url": self.url,
+        }
+        row |= {key: value for key, value in plain.items() if value is not None}
+        if self.last_turn is not None:
+            row["last_turn"] = self.last_turn.as_wire()
+        return row
+
+
+@frozen
+class HistoryPage:
+    """Stored events of an agent, oldest first, as encoded JSON objects.
+
+    :param before: what to ask with for the page before this; ``None`` at the beginning.
+    """
+
+    events: tuple[bytes, ...]
+    before: int | None
+
+
+class IAgentSurface(Interface):
+    """Something that serves an agent from outside: its MCP socket, its page."""
+
+    def agent_added(name: str, role: str) -> Deferred[None]:
+        """The agent exists now: open what serves it. Told also of each at start.
+
+        A failure is reported by the surface itself and fails nothing else.
+        """
+
+    def agent_removed(name: str) -> Deferred[None]:
+        """The agent is gone: close what served it."""
+
+
+class IAgents(Interface):
+    """Everything that a surface can ask of the swarm.
+
+    Names are checked here: each method may raise
+    :class:`~hyperhive.names.InvalidName` or :class:`NoSuchAgent`. Deferreds of
+    what takes long fire when it is done; who asked may leave.
+    """
+
+    def names() -> tuple[str, ...]:
+        """Who exists, the manager first."""
+
+    def role(name: str) -> str:
+        """``manager`` or ``agent``."""
+
+    def statuses() -> tuple[AgentStatus, ...]:
+        """Every agent, the manager first."""
+
+    def status(name: str) -> AgentStatus:
+        """One agent."""
+
+    def spawn(name: str) -> Deferred[None]:
+        """Make an agent and start it.
+
+        :raises AgentExists:
+        """
+
+    def start(name: str, by: str) -> Deferred[None]:
+        """Start it, and wake it with the reason. Running already: success.
+
+        :param by: who asked: ``operator`` or ``manager``.
+        """
+
+    def stop(name: str, by: str, graceful: bool = True) -> Deferred[None]:
+        """Stop it: let its turn end (``drain_timeout``), or with ``graceful`` off at once."""
+
+    def restart(name: str, by: str) -> Deferred[None]:
+        """Stop it gracefully, start it, and wake it with the reason."""
+
+    def destroy(name: str, purge: bool = False) -> Deferred[None]:
+        """Remove the agent and its container; with ``purge`` also its state.
+
+        :raises NotTheManager: the manager can't be destroyed.
+        """
+
+    def set_paused(name: str, paused: bool) -> Deferred[None]:
+        """Pause or go on. Idempotent; works on a stopped agent."""
+
+    def set_model(name: str, model: str) -> Deferred[None]:
+        """The model of its next turns. An empty name goes back to the hive's setting.
+
+        :raises InvalidModel:
+        """
+
+    def set_status(name: str, text: str) -> Deferred[None]:
+        """What the agent says of itself."""
+
+    def cancel_turn(name: str) -> Deferred[None]:
+        """Interrupt its turn; fires when the turn has ended.
+
+        :raises NothingRunning:
+        """
+
+    def compact(name: str) -> Deferred[None]:
+        """Compact its session before its next turn, now if it is idle; fires when it is asked for."""
+
+    def new_session(name: str) -> Deferred[None]:
+        """Its next turn starts a new session."""
+
+    def history(
+        name: str, before: int | None = None, limit: int = 200
+    ) -> Deferred[HistoryPage]:
+        """Stored events of an agent with numbers under ``before``."""

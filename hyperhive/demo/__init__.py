@@ -1,0 +1,1 @@
+"""The scripted agent: a stand-in for the claude executable that needs no account."""

@@ -1,0 +1,83 @@
+"""The schemas of both files, as lists of scripts on ``user_version``.
+
+A script that has landed is never changed; a change is a further script.
+"""
+
+BROKER = (
+    """
+    CREATE TABLE agents (
+        name               TEXT PRIMARY KEY,
+        role               TEXT NOT NULL CHECK (role IN ('manager', 'agent')),
+        created_at         REAL NOT NULL,               -- POSIX seconds, as all times
+        wanted             INTEGER NOT NULL DEFAULT 1,  -- the operator wants it to run
+        paused             INTEGER NOT NULL DEFAULT 0,
+        model              TEXT,                        -- NULL: the hive's setting
+        status_text        TEXT,                        -- what it said of itself
+        status_set_at      REAL,
+        session_id         TEXT,                        -- claude's, from the last turn
+        fresh_session      INTEGER NOT NULL DEFAULT 0,  -- next turn starts a new one
+        context            INTEGER,                     -- tokens of the last inference
+        parked_until       REAL,                        -- no turn before then
+        parked_for         TEXT,                        -- the outcome that parked it
+        setbacks           INTEGER NOT NULL DEFAULT 0,  -- such outcomes in a row
+        login_needed_since REAL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE turns (
+        id                 INTEGER PRIMARY KEY AUTOINCREMENT,
+        agent              TEXT NOT NULL,
+        kind               TEXT NOT NULL,               -- message or compact
+        started_at         REAL NOT NULL,
+        ended_at           REAL,                        -- NULL while it runs
+        outcome            TEXT,
+        note               TEXT,
+        session_id         TEXT,
+        model              TEXT,
+        input_tokens       INTEGER NOT NULL DEFAULT 0,
+        output_tokens      INTEGER NOT NULL DEFAULT 0,
+        cache_read_tokens  INTEGER NOT NULL DEFAULT 0,
+        cache_write_tokens INTEGER NOT NULL DEFAULT 0,
+        context            INTEGER,                     -- of the last inference
+        cost_usd           REAL
+    ) STRICT;
+    CREATE INDEX turns_by_agent ON turns (agent, id);
+    CREATE INDEX turns_running ON turns (id) WHERE ended_at IS NULL;
+
+    CREATE TABLE messages (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        sender      TEXT NOT NULL,
+        recipient   TEXT NOT NULL,
+        body        TEXT NOT NULL,
+        sent_at     REAL NOT NULL,
+        state       TEXT NOT NULL DEFAULT 'queued'
+                    CHECK (state IN ('queued', 'leased', 'done', 'dead')),
+        turn        INTEGER,                            -- leased to, or last handed to
+        connection  TEXT,                               -- leased to, of a paused agent
+        attempts    INTEGER NOT NULL DEFAULT 0,         -- turns that failed with it
+        redelivered INTEGER NOT NULL DEFAULT 0,
+        in_reply_to INTEGER,
+        done_at     REAL,
+        read_at     REAL                                -- of the operator's inbox
+    ) STRICT;
+    CREATE INDEX messages_by_recipient ON messages (recipient, id);
+    CREATE INDEX messages_by_sender ON messages (sender, id);
+    CREATE INDEX messages_queued ON messages (recipient, id) WHERE state = 'queued';
+    CREATE INDEX messages_leased ON messages (turn, connection) WHERE state = 'leased';
+    CREATE INDEX messages_dead ON messages (id) WHERE state = 'dead';
+    CREATE INDEX messages_done ON messages (done_at) WHERE state = 'done';
+    """,
+)
+
+EVENTS = (
+    """
+    CREATE TABLE events (
+        seq   INTEGER PRIMARY KEY,
+        agent TEXT,                                     -- NULL: about no agent
+        kind  TEXT NOT NULL,
+        at    REAL NOT NULL,
+        json  TEXT NOT NULL                             -- the whole event, one line
+    ) STRICT;
+    CREATE INDEX events_by_agent ON events (agent, seq);
+    CREATE INDEX events_by_time ON events (at);
+    """,
+)

@@ -1,0 +1,1 @@
+"""The dashboard and the agents' pages: login, JSON API, event streams, static files."""
