@@ -16,7 +16,7 @@ class NoSuchAgent(NotFound):
 
 
 class AgentExists(Conflict):
-    """The name is taken, or its state is kept from before."""
+    """The name is taken."""
 
 
 class NotTheManager(Conflict):
@@ -36,8 +36,10 @@ class AgentStatus:
     """An agent as it is shown. Derived from facts at the moment of asking.
 
     :param state: the label: ``working``, ``compacting``, ``idle``, ``waiting``
-        (for a free turn slot), ``stuck``, ``parked``, ``needs login``,
-        ``paused``, ``stopped``, ``starting``, ``stopping`` or ``failed``.
+        (for a free turn slot), ``stuck`` (a claude that says nothing), ``parked``
+        (by a limit or an overload), ``crashed`` (its last turn failed and is
+        tried again), ``needs login``, ``paused``, ``stopped``, ``starting``,
+        ``stopping`` or ``failed`` (its container).
     :param state_since: POSIX time since when it is so.
     :param state_until: until when, where the hive knows.
     :param state_note: why, in a sentence, where there is more to say.
@@ -153,7 +155,7 @@ class IAgents(Interface):
         """One agent."""
 
     def spawn(name: str) -> Deferred[None]:
-        """Make an agent and start it.
+        """Make an agent and start it. State kept from a destroyed one of that name is its own again.
 
         :raises AgentExists:
         """

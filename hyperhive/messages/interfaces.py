@@ -204,6 +204,17 @@ class TurnRecord:
         return row
 
 
+@frozen
+class Notice:
+    """A message from ``system`` that is part of another transaction.
+
+    :param to: a mailbox or an agent's name.
+    """
+
+    to: str
+    body: str
+
+
 #: Something to do in the same transaction as what the broker writes.
 Also = Callable[[Connection], None]
 
@@ -284,11 +295,16 @@ class IBroker(Interface):
         :return: ``None`` if the kind is ``message`` and nothing is queued.
         """
 
-    def end_turn(turn: int, end: TurnEnd, also: Also = nothing_else) -> Deferred[None]:
+    def end_turn(
+        turn: int,
+        end: TurnEnd,
+        also: Also = nothing_else,
+        notices: tuple[Notice, ...] = (),
+    ) -> Deferred[None]:
         """End a turn, and with it what it leased: done, queued again, or dead.
 
-        Notices of dead messages to sender and operator, and what ``also``
-        writes, are in the same transaction.
+        Notices of dead messages to sender and operator, ``notices``, and what
+        ``also`` writes, are in the same transaction.
         """
 
     def turns(agent: str, limit: int = 20) -> Deferred[list[TurnRecord]]:

@@ -1,0 +1,167 @@
+"""One agent at run time: what is known of it, and which turn it begins next."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from twisted.internet.interfaces import IReactorTime
+
+from hyperhive.agents.interfaces import AgentStatus
+from hyperhive.agents.loop import AgentLoop, IWork, LoopHooks
+from hyperhive.agents.policy import COMPACT_OVER
+from hyperhive.agents.scheduler import TurnSlots
+from hyperhive.agents.status import Facts, RunningTurn, derive, dispatchable, parked
+from hyperhive.agents.stream import window
+from hyperhive.agents.work import Work, Workshop
+from hyperhive.containers.interfaces import ContainerStatus
+from hyperhive.deferreds import deferred
+from hyperhive.messages.interfaces import Outcome, TurnRecord
+from hyperhive.store.agents import AgentRow
+
+
+class Agent:
+    """Joins one agent's row, its container and its loop.
+
+    :param default_model: the hive's model, for agents without one of their own.
+    :param url: where its page is.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        shop: Workshop,
+        slots: TurnSlots,
+        name: str,
+        default_model: str,
+        url: Callable[[], str | None],
+    ) -> None:
+        self.name = name
+        #: The container as it was last seen.
+        self.container: ContainerStatus | None = None
+        #: The newest turn that has ended.
+        self.last_turn: TurnRecord | None = None
+        self._shop = shop
+        self._default_model = default_model
+        self._url = url
+        self._moving: str | None = None
+        self._moving_since = 0.0
+        self._compact_wanted = False
+        self._just_compacted = False
+        self._too_long: int | None = None
+        self._work: Work | None = None
+        self.loop = AgentLoop(
+            clock,
+            slots,
+            LoopHooks(
+                ready=self._ready,
+                not_before=self._not_before,
+                begin=self._begin,
+                changed=lambda: shop.changed(name),
+                now=shop.now,
+            ),
+        )
+
+    @property
+    def row(self) -> AgentRow:
+        """Its row as it is on disk."""
+        return self._shop.registry.row(self.name)
+
+    @property
+    def model(self) -> str:
+        """The model of its next turn."""
+        return self.row.model or self._default_model
+
+    @contextmanager
+    def moving(self, label: str) -> Iterator[None]:
+        """Show ``label`` while an operation runs; however it ends, the label goes."""
+        self._moving, self._moving_since = label, self._shop.now()
+        self._shop.changed(self.name)
+        try:
+            yield
+        finally:
+            self._moving = None
+            self._shop.changed(self.name)
+            self.loop.poke()
+
+    def want_compaction(self) -> None:
+        """Compact the session before the next turn, or now if it is idle."""
+        self._compact_wanted = True
+        self.loop.poke()
+
+    def status(self) -> AgentStatus:
+        """What is shown of it."""
+        return derive(self._facts())
+
+    def _facts(self) -> Facts:
+        shop, row = self._shop, self.row
+        loop = self.loop
+        return Facts(
+            row=row,
+            container=self.container,
+            unread=shop.broker.unread(self.name),
+            model=self.model,
+            window=window(self.model),
+            logged_in=shop.launcher.logged_in(self.name),
+            login_remedy=shop.launcher.login_remedy(self.name),
+            now=shop.now(),
+            moving=self._moving,
+            moving_since=self._moving_since,
+            waiting_since=loop.since if loop.state == "waiting" else None,
+            turn=self._running_turn(),
+            last_turn=self.last_turn,
+            url=self._url(),
+        )
+
+    def _running_turn(self) -> RunningTurn | None:
+        work = self._work
+        if work is None or not self.loop.busy:
+            return None
+        return RunningTurn(
+            work.kind,
+            work.started_at,
+            work.heard_at,
+            work.quiet,
+            work.heard_at + self._shop.limits.silence,
+            work.tool,
+            work.retrying,
+        )
+
+    def _ready(self) -> bool:
+        something = self._compact_wanted or self._shop.broker.unread(self.name) > 0
+        return something and dispatchable(self._facts())
+
+    def _not_before(self) -> float | None:
+        facts = self._facts()
+        return facts.row.parked_until if parked(facts) else None
+
+    @deferred
+    async def _begin(self) -> IWork | None:
+        if self._should_compact():
+            return await self._begin_work("compact")
+        return await self._begin_work("message")
+
+    async def _begin_work(self, kind: str) -> IWork | None:
+        turn = await self._shop.broker.begin_turn(self.name, kind)
+        if turn is None:
+            return None
+        compacted = turn.message is not None and turn.message.id == self._too_long
+        self._work = Work(self._shop, turn, kind, self._settled, compacted)
+        return self._work
+
+    def _should_compact(self) -> bool:
+        row = self.row
+        wanted, self._compact_wanted = self._compact_wanted, False
+        if row.session_id is None or row.fresh_session:
+            return False
+        if wanted:
+            return True
+        full = COMPACT_OVER * window(self.model)
+        return not self._just_compacted and (row.context or 0) > full
+
+    def _settled(self, work: Work, record: TurnRecord) -> None:
+        self.last_turn = record
+        self._work = None
+        self._just_compacted = work.kind == "compact"
+        if record.outcome is Outcome.PROMPT_TOO_LONG and work.turn.message is not None:
+            self._too_long = work.turn.message.id
+            self._compact_wanted = True
+        self._shop.changed(self.name)

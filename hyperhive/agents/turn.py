@@ -1,0 +1,302 @@
+"""Watch one claude process to its end: silence, overtime, cancel, and what it said.
+
+The machine, from top to bottom::
+
+    running ── says its result ──▶ lingering
+       │ asked to end, silent, overtime     │ 15 s
+       ▼                                    ▼
+    interrupting (INT, 3 s) ─▶ terminating (TERM, 3 s) ─▶ killing (KILL, 3 s)
+       ─▶ destroying (everything in its sandbox) ─▶ ended
+
+The end of the process leads from every state to ``ended``.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+from attrs import frozen
+from automat import TypeMachineBuilder
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from hyperhive.agents.outcome import EndedBy, Verdict, classify
+from hyperhive.agents.stream import StreamLine, StreamReader, TurnReading
+from hyperhive.containers.interfaces import (
+    IContainerProcess,
+    IProcessObserver,
+    ProcessEnd,
+    SetupFailed,
+)
+
+#: How long a claude that has said its result may take to exit (seconds).
+LINGER = 15.0
+#: How long each of INT, TERM and KILL may take before the next (seconds).
+STEP = 3.0
+#: Silence after which an agent is shown as stuck (seconds).
+QUIET = 120.0
+#: How much of the standard error is kept for the note of a failure (bytes).
+STDERR_TAIL = 4096
+
+
+@frozen
+class TurnLimits:
+    """Watchdogs of a turn, in seconds."""
+
+    silence: float
+    overtime: float
+
+
+class _Inputs(Protocol):
+    """What happens to a turn's process."""
+
+    def result_said(self) -> None:
+        """Claude printed the result of our prompt."""
+
+    def end(self) -> None:
+        """It is to end: interrupt it, and go on to harder means."""
+
+    def step_over(self) -> None:
+        """The time of the present state is over."""
+
+    def destroy(self) -> None:
+        """It is to end at once, with everything that it started."""
+
+    def gone(self) -> None:
+        """The process has ended and its streams are at their end."""
+
+
+@attrs.define
+class _Core:
+    """The process and the timer of the present state."""
+
+    clock: IReactorTime
+    process: IContainerProcess
+    machine: _Inputs = attrs.field(init=False)
+    timer: IDelayedCall | None = None
+
+    def within(self, seconds: float) -> None:
+        """Leave the present state after ``seconds``."""
+        self.stop_timer()
+        self.timer = self.clock.callLater(seconds, self._step_over)
+
+    def stop_timer(self) -> None:
+        """Stay in the next state until something happens."""
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
+        self.timer = None
+
+    def _step_over(self) -> None:
+        self.timer = None
+        self.machine.step_over()
+
+
+_builder = TypeMachineBuilder(_Inputs, _Core)
+_running = _builder.state("running")
+_lingering = _builder.state("lingering")
+_interrupting = _builder.state("interrupting")
+_terminating = _builder.state("terminating")
+_killing = _builder.state("killing")
+_destroying = _builder.state("destroying")
+_ended = _builder.state("ended")
+
+
+@_running.upon(_Inputs.result_said).to(_lingering)
+def _linger(inputs: _Inputs, core: _Core) -> None:
+    core.within(LINGER)
+
+
+@_running.upon(_Inputs.end).to(_interrupting)
+@_lingering.upon(_Inputs.end).to(_interrupting)
+@_lingering.upon(_Inputs.step_over).to(_interrupting)
+def _interrupt(inputs: _Inputs, core: _Core) -> None:
+    core.within(STEP)
+    core.process.interrupt()
+
+
+@_interrupting.upon(_Inputs.step_over).to(_terminating)
+def _terminate(inputs: _Inputs, core: _Core) -> None:
+    core.within(STEP)
+    core.process.terminate()
+
+
+@_terminating.upon(_Inputs.step_over).to(_killing)
+def _kill(inputs: _Inputs, core: _Core) -> None:
+    core.within(STEP)
+    core.process.kill()
+
+
+@_killing.upon(_Inputs.step_over).to(_destroying)
+@_running.upon(_Inputs.destroy).to(_destroying)
+@_lingering.upon(_Inputs.destroy).to(_destroying)
+@_interrupting.upon(_Inputs.destroy).to(_destroying)
+@_terminating.upon(_Inputs.destroy).to(_destroying)
+@_killing.upon(_Inputs.destroy).to(_destroying)
+def _destroy(inputs: _Inputs, core: _Core) -> None:
+    core.stop_timer()
+    core.process.destroy().addErrback(
+        lambda failure: Logger().failure("a turn's sandbox could not be ended", failure)
+    )
+
+
+for _state in (_lingering, _interrupting, _terminating, _killing, _destroying):
+    _state.upon(_Inputs.result_said).loop().returns(None)
+for _state in (_interrupting, _terminating, _killing, _destroying):
+    _state.upon(_Inputs.end).loop().returns(None)
+_destroying.upon(_Inputs.destroy).loop().returns(None)
+for _state in (
+    _running,
+    _lingering,
+    _interrupting,
+    _terminating,
+    _killing,
+    _destroying,
+):
+
+    @_state.upon(_Inputs.gone).to(_ended)
+    def _gone(inputs: _Inputs, core: _Core) -> None:
+        core.stop_timer()
+
+
+for _input in (_Inputs.end, _Inputs.destroy):
+    _ended.upon(_input).loop().returns(None)
+
+_machine = _builder.build()
+
+
+@implementer(IProcessObserver)
+class TurnProcess:
+    """One claude process, from its start to the verdict on it.
+
+    :param line_seen: told each line of the stream.
+    :param noted: told what is worth a line for people (standard error, signals).
+    :param quiet_changed: told when it falls silent for :data:`QUIET` seconds and
+        when it speaks again.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        limits: TurnLimits,
+        line_seen: Callable[[StreamLine], None],
+        noted: Callable[[str], None],
+        quiet_changed: Callable[[], None],
+    ) -> None:
+        self.reading = TurnReading()
+        #: Whether nothing was heard of it for :data:`QUIET` seconds.
+        self.quiet = False
+        #: Fires once with the :class:`Verdict`.
+        self.done: Deferred[Verdict] = Deferred()
+        self._clock = clock
+        self._limits = limits
+        self._line_seen = line_seen
+        self._noted = noted
+        self._quiet_changed = quiet_changed
+        self._reader = StreamReader()
+        self._stderr = b""
+        self._ended_by = EndedBy.itself()
+        self._machine: _Inputs | None = None
+        self._process: IContainerProcess | None = None
+        self._silence = clock.callLater(limits.silence, self._too_silent)
+        self._overtime = clock.callLater(limits.overtime, self._too_long)
+        self._quiet_timer = clock.callLater(self._quiet_after, self._fell_quiet)
+
+    @property
+    def _quiet_after(self) -> float:
+        return min(QUIET, self._limits.silence / 2)
+
+    def started(self, process: IContainerProcess) -> None:
+        """The process runs; what it says goes to this object as its observer."""
+        core = _Core(self._clock, process)
+        core.machine = self._machine = _machine(core)
+        self._process = process
+
+    def never_started(self, reason: str) -> None:
+        """It could not even be started: the verdict says so."""
+        self.process_ended(SetupFailed(reason))
+
+    def end(self, why: EndedBy) -> None:
+        """Ask it to end: INT, then TERM, then KILL. The first reason given stands."""
+        if self._machine is not None and self._ended_by == EndedBy.itself():
+            self._ended_by = why
+            self._machine.end()
+
+    def destroy(self, why: EndedBy) -> None:
+        """End it and all that it started, at once."""
+        if self._machine is not None:
+            if self._ended_by == EndedBy.itself():
+                self._ended_by = why
+            self._machine.destroy()
+
+    def clean_up(self) -> Deferred[None]:
+        """End what the process left behind; fires when nothing is left."""
+        if self._process is None:
+            return _nothing_left()
+        return self._process.destroy()
+
+    def stdout_received(self, data: bytes) -> None:
+        """See :class:`IProcessObserver`."""
+        self._heard()
+        for line in self._reader.feed(data):
+            self._take(line)
+
+    def stderr_received(self, data: bytes) -> None:
+        """See :class:`IProcessObserver`."""
+        self._stderr = (self._stderr + data)[-STDERR_TAIL:]
+
+    def process_ended(self, end: ProcessEnd) -> None:
+        """See :class:`IProcessObserver`."""
+        for timer in (self._silence, self._overtime, self._quiet_timer):
+            if timer.active():
+                timer.cancel()
+        for line in self._reader.finish():
+            self._take(line)
+        if self._machine is not None:
+            self._machine.gone()
+        stderr = self._stderr.decode("utf-8", "replace").strip()
+        if stderr:
+            self._noted(stderr)
+        self.done.callback(classify(self.reading, end, self._ended_by, stderr))
+
+    def _take(self, line: StreamLine) -> None:
+        said = self.reading.result_said
+        if line.event is not None:
+            self.reading.observe(line.event)
+        self._line_seen(line)
+        if self.reading.result_said and not said and self._machine is not None:
+            self._machine.result_said()
+
+    def _heard(self) -> None:
+        self._silence.reset(self._limits.silence)
+        if self.quiet:
+            self.quiet = False
+            self._quiet_timer = self._clock.callLater(
+                self._quiet_after, self._fell_quiet
+            )
+            self._quiet_changed()
+        else:
+            self._quiet_timer.reset(self._quiet_after)
+
+    def _fell_quiet(self) -> None:
+        self.quiet = True
+        self._quiet_changed()
+
+    def _too_silent(self) -> None:
+        self._watchdog(f"claude printed nothing for {self._limits.silence:g} s")
+
+    def _too_long(self) -> None:
+        self._watchdog(f"the turn ran for {self._limits.overtime:g} s")
+
+    def _watchdog(self, reason: str) -> None:
+        if self.reading.result_said:
+            return  # its result stands; the machine ends what lingers
+        self._noted(f"{reason}: it is being ended")
+        self.end(EndedBy.watchdog(reason))
+
+
+def _nothing_left() -> Deferred[None]:
+    done: Deferred[None] = Deferred()
+    done.callback(None)
+    return done

@@ -1,0 +1,249 @@
+"""One turn, from its lease to what it came to: claude run, events published, the end written."""
+
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from hyperhive.agents import prompts
+from hyperhive.agents.launcher import ILauncher
+from hyperhive.agents.outcome import EndedBy, Verdict
+from hyperhive.agents.policy import aftermath, login_notice
+from hyperhive.agents.registry import Registry
+from hyperhive.agents.stream import StreamLine, for_display
+from hyperhive.agents.turn import TurnLimits, TurnProcess
+from hyperhive.bus import EventBus
+from hyperhive.deferreds import deferred
+from hyperhive.errors import PublicError
+from hyperhive.messages.interfaces import (
+    IBroker,
+    Message,
+    Notice,
+    Outcome,
+    Turn,
+    TurnEnd,
+    TurnRecord,
+)
+from hyperhive.names import OPERATOR
+from hyperhive.store.agents import AgentRow
+
+#: What makes claude compact its session.
+COMPACT_PROMPT = "/compact"
+
+
+@frozen
+class Workshop:
+    """What every turn needs.
+
+    :param now: the wall clock.
+    :param changed: told the agent's name when what is shown of it changed.
+    """
+
+    clock: IReactorTime
+    broker: IBroker
+    bus: EventBus
+    registry: Registry
+    launcher: ILauncher
+    limits: TurnLimits
+    now: Callable[[], float]
+    changed: Callable[[str], None]
+
+
+class Work:
+    """A turn that is begun (:class:`hyperhive.agents.loop.IWork`).
+
+    :param settled: told how it ended, once that is written.
+    :param compacted: the session was compacted because this message did not fit.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        shop: Workshop,
+        turn: Turn,
+        kind: str,
+        settled: Callable[["Work", TurnRecord], None],
+        compacted: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.turn = turn
+        self.started_at = turn.started_at
+        self.verdict: Verdict | None = None
+        self._shop = shop
+        self._settled = settled
+        self._compacted = compacted
+        self._ending: EndedBy | None = None
+        self._process = TurnProcess(
+            shop.clock,
+            shop.limits,
+            self._line_seen,
+            self._note,
+            lambda: shop.changed(turn.agent),
+        )
+        self._connected: bool | None = None
+        #: When claude was last heard of (POSIX time).
+        self.heard_at = turn.started_at
+
+    @property
+    def tool(self) -> str | None:
+        """The tool that runs."""
+        return self._process.reading.tool
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing was heard of claude for long."""
+        return self._process.quiet
+
+    @property
+    def retrying(self) -> str | None:
+        """What claude says of the API that it is retrying, if it is."""
+        return self._process.reading.retrying
+
+    @deferred
+    async def run(self) -> None:
+        """Run claude to its end. Never fails: what goes wrong is the verdict."""
+        shop, turn = self._shop, self.turn
+        self._announce()
+        row = shop.registry.row(turn.agent)
+        message = turn.message
+        prompt = COMPACT_PROMPT if message is None else prompts.wake(turn, shop.now())
+        try:
+            process = await shop.launcher.launch(row, prompt, self._process)
+        except PublicError as error:
+            self._process.never_started(str(error))
+        except Exception:
+            self._log.failure("claude could not be started")
+            self._process.never_started("claude could not be started: see the log")
+        else:
+            self._process.started(process)
+            if self._ending is not None:
+                self._process.end(self._ending)
+        verdict = await self._process.done
+        if verdict.outcome is Outcome.PROMPT_TOO_LONG and self._compacted:
+            verdict = verdict.with_outcome(
+                Outcome.FAILED, "the prompt is too long even after a compaction"
+            )
+        self.verdict = verdict
+
+    @deferred
+    async def settle(self) -> None:
+        """Write down what it came to, in one transaction, and publish it."""
+        shop, turn, verdict = self._shop, self.turn, self.verdict
+        assert verdict is not None
+        reading = self._process.reading
+        row = shop.registry.row(turn.agent)
+        after = aftermath(verdict, row, shop.now())
+        changes = dict(after.changes)
+        if reading.session_id is not None:
+            changes |= {"session_id": reading.session_id, "fresh_session": False}
+        if reading.usage.context is not None:
+            changes["context"] = reading.usage.context
+        if self.kind == "compact" and verdict.outcome is Outcome.OK:
+            changes["context"] = reading.compacted_to
+        end = TurnEnd(
+            verdict.outcome,
+            verdict.note,
+            reading.usage,
+            reading.session_id,
+            reading.model,
+        )
+        notices = []
+        if after.needs_login:
+            remedy = shop.launcher.login_remedy(turn.agent)
+            notices.append(Notice(OPERATOR, login_notice(turn.agent, remedy)))
+        written: list[AgentRow | None] = []
+        await shop.broker.end_turn(
+            turn.id,
+            end,
+            lambda connection: written.append(
+                shop.registry.changed_in(connection, turn.agent, changes)
+            ),
+            tuple(notices),
+        )
+        if (new := written[-1]) is not None:
+            shop.registry.put(new)
+        record = TurnRecord(
+            turn.id,
+            turn.agent,
+            self.kind,
+            turn.started_at,
+            shop.now(),
+            end.outcome,
+            end.note,
+            end.model,
+            end.usage,
+        )
+        self._settled(self, record)
+        shop.bus.publish("turn_end", {"turn": turn.id, **record.as_wire()}, turn.agent)
+        await self._clean_up()
+
+    def end(self, why: EndedBy) -> None:
+        """Interrupt claude, then go on to harder means."""
+        self._ending = self._ending or why
+        self._process.end(why)
+
+    def destroy(self, why: EndedBy) -> None:
+        """End claude and all that it started, at once."""
+        self._ending = self._ending or why
+        self._process.destroy(why)
+
+    def _announce(self) -> None:
+        turn = self.turn
+        fields: dict[str, object] = {
+            "turn": turn.id,
+            "turn_kind": self.kind,
+            "unread": turn.unread,
+        }
+        if turn.message is not None:
+            fields |= _shown(turn.message)
+        self._shop.bus.publish("turn_start", fields, turn.agent)
+
+    async def _clean_up(self) -> None:
+        """What claude left behind must not meet the next turn. The turn is written already."""
+        try:
+            await self._process.clean_up()
+        except Exception:
+            self._log.failure("what a turn left behind could not be ended")
+
+    def _line_seen(self, line: StreamLine) -> None:
+        shop, agent = self._shop, self.turn.agent
+        self.heard_at = shop.now()
+        if line.event is None:
+            self._note(line.text)
+            return
+        shop.bus.publish("stream", agent=agent, raw={"event": for_display(line)})
+        if self._changes_what_is_shown(line):
+            shop.changed(agent)
+        self._check_connection()
+
+    def _changes_what_is_shown(self, line: StreamLine) -> bool:
+        return line.event is not None and line.event.get("type") in (
+            "assistant",
+            "user",
+            "system",
+            "result",
+        )
+
+    def _check_connection(self) -> None:
+        """A claude without our tools can't answer anybody: end its turn at once."""
+        connected = self._process.reading.connected
+        if connected is False and self._connected is None:
+            self._connected = False
+            self._note("claude has no connection to the hive's tools")
+            self._process.end(EndedBy.disconnected())
+
+    def _note(self, text: str) -> None:
+        self._shop.bus.publish("note", {"text": text}, self.turn.agent)
+
+
+def _shown(message: Message) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "id": message.id,
+        "from": message.sender,
+        "body": message.body,
+    }
+    if message.redelivered:
+        fields["redelivered"] = True
+    return fields

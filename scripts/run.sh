@@ -1,0 +1,30 @@
+#!/bin/sh
+# Start a hive that lives in ./.hive: with claude where it can be used, else as a demo.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/packages.sh
+
+need bwrap bubblewrap
+need socat socat
+install_needed || true
+
+claude_usable() {
+    command -v "${CLAUDE:-claude}" >/dev/null 2>&1 || return 1
+    [ -n "${ANTHROPIC_API_KEY:-}${ANTHROPIC_AUTH_TOKEN:-}${CLAUDE_CODE_OAUTH_TOKEN:-}" ] ||
+        "${CLAUDE:-claude}" auth status >/dev/null 2>&1
+}
+
+if claude_usable; then
+    set -- --claude "${CLAUDE:-claude}" "$@"
+else
+    echo "No claude that is logged in, and no API key: this is a DEMO. Its agents are"
+    echo "run by a scripted stand-in; no model is asked and nothing is charged."
+    set -- --demo "$@"
+    # The demo runs no model's commands, so that it may go on without a sandbox.
+    if ! bwrap --unshare-user --ro-bind / / true 2>/dev/null; then
+        echo "Bubblewrap does not work here: the demo's agents are NOT isolated."
+        set -- --containers process "$@"
+    fi
+fi
+
+exec .venv/bin/hive-c0re serve --state-dir .hive/state --run-dir .hive/run "$@"
