@@ -1,11 +1,16 @@
 """Events inside the daemon: numbered, kept for a while, given to bounded subscribers."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from hyperhive.times import rfc3339
 
 #: How many bytes of events a subscriber that doesn't read may hold up.
 MAX_BACKLOG = 1024 * 1024
@@ -27,7 +32,7 @@ class Event:
     kind: str
     agent: str | None
     at: float
-    json: bytes
+    json: bytes = field(repr=False)
     """The whole event as one line of JSON, encoded once for all who get it."""
 
     @property
@@ -44,17 +49,92 @@ class Subscription:
     past that it ends and ``overflowed`` is called, once.
     """
 
+    _log = Logger()
+
+    def __init__(
+        self,
+        bus: "EventBus",
+        deliver: Callable[[Event], None],
+        overflowed: Callable[[], None],
+        topics: frozenset[str] | None,
+        agent: str | None,
+    ) -> None:
+        self._bus = bus
+        self._deliver = deliver
+        self._overflowed = overflowed
+        self._topics = topics
+        self._agent = agent
+        # Older events were replayed or are not wanted.
+        self._begun_at = bus.seq
+        self._backlog: deque[Event] = deque()
+        self._held = 0
+        self._paused = True
+        self._flushing = False
+        self._ended = False
+
     def pause(self) -> None:
         """Hold events from now on."""
-        raise NotImplementedError
+        self._paused = True
 
     def resume(self) -> None:
         """Deliver what was held, in order, and flow again (it may be paused within)."""
-        raise NotImplementedError
+        self._paused = False
+        if self._flushing:
+            return
+        self._flushing = True
+        try:
+            while self._backlog and not self._paused:
+                event = self._backlog.popleft()
+                self._held -= len(event.json)
+                self._hand_over(event)
+        finally:
+            self._flushing = False
 
     def cancel(self) -> None:
         """End it. Ending it twice is fine."""
-        raise NotImplementedError
+        self._ended = True
+        self._backlog.clear()
+        self._bus._ended(self)
+
+    def _replay(self, events: Iterator[Event]) -> bool:
+        """Called by the bus, once: hold past events; whether they fit."""
+        for event in events:
+            if self._wants(event):
+                self._backlog.append(event)
+                self._held += len(event.json)
+        return self._held <= MAX_BACKLOG
+
+    def _offer(self, event: Event) -> None:
+        """Called by the bus with each event."""
+        if self._ended or event.seq <= self._begun_at or not self._wants(event):
+            return
+        if not self._paused and not self._flushing:
+            self._hand_over(event)
+            return
+        self._backlog.append(event)
+        self._held += len(event.json)
+        if self._held > MAX_BACKLOG:
+            self.cancel()
+            try:
+                self._overflowed()
+            except Exception:
+                self._log.failure("an event subscriber failed at its overflow")
+
+    def _wants(self, event: Event) -> bool:
+        if self._agent is not None and event.agent != self._agent:
+            return False
+        topics = self._topics
+        return topics is None or event.topic in topics or event.kind in topics
+
+    def _hand_over(self, event: Event) -> None:
+        try:
+            self._deliver(event)
+        except Exception:
+            self._log.failure(
+                "an event subscriber failed at {kind}, and gets no more",
+                kind=event.kind,
+            )
+            self.cancel()
 
 
 class EventBus:
@@ -68,12 +148,20 @@ class EventBus:
     def __init__(
         self, clock: IReactorTime, first: int, ring_bytes: int = 8 * 1024 * 1024
     ) -> None:
-        raise NotImplementedError
+        self._clock = clock
+        self._seq = first - 1
+        self._ring: deque[Event] = deque()
+        self._ring_limit = ring_bytes
+        self._ring_held = 0
+        # A dict for its order: subscribers are served in that of their coming.
+        self._subscriptions: dict[Subscription, None] = {}
+        self._undelivered: deque[Event] = deque()
+        self._delivering = False
 
     @property
     def seq(self) -> int:
         """The number of the newest event (``first - 1`` before there is one)."""
-        raise NotImplementedError
+        return self._seq
 
     def publish(
         self,
@@ -84,9 +172,26 @@ class EventBus:
     ) -> Event:
         """Number an event and hand it out. Call it only after its COMMIT.
 
+        An event that is published while another is being handed out follows it,
+        so that every subscriber sees the same order.
+
+        :param fields: its other members; ``seq``, ``kind``, ``agent`` and ``at``
+            are the event's own and win over fields of these names.
         :param raw: members whose values are JSON already; they are not parsed.
         """
-        raise NotImplementedError
+        self._seq += 1
+        at = self._clock.seconds()
+        own: dict[str, Any] = {"seq": self._seq, "kind": kind}
+        if agent is not None:
+            own["agent"] = agent
+        own["at"] = rfc3339(at)
+        text = _spliced(encode({**own, **(fields or {}), **own}), raw or {})
+        event = Event(self._seq, kind, agent, at, text)
+        self._keep(event)
+        self._undelivered.append(event)
+        if not self._delivering:
+            self._hand_out()
+        return event
 
     def subscribe(
         self,
@@ -102,12 +207,43 @@ class EventBus:
         between them; the subscription starts paused, so that the caller holds
         it before anything is delivered: call :meth:`Subscription.resume`.
 
+        :param deliver: one that raises is logged and gets no more events.
         :param topics: only these topics or kinds.
         :param agent: only events about this agent.
-        :return: ``None`` if the events after ``since`` are no longer all kept:
-            the caller must load the state anew.
+        :return: ``None`` if the events after ``since`` are no longer all kept
+            or are more than :data:`MAX_BACKLOG`, or ``since`` is yet to come: the
+            caller must load the state anew.
         """
-        raise NotImplementedError
+        subscription = Subscription(self, deliver, overflowed, topics, agent)
+        if since is not None:
+            oldest = self._ring[0].seq if self._ring else self._seq + 1
+            if not oldest - 1 <= since <= self._seq:
+                return None
+            # The ring has no gaps: a number is a place in it.
+            missed = islice(self._ring, since + 1 - oldest, None)
+            if not subscription._replay(missed):
+                return None
+        self._subscriptions[subscription] = None
+        return subscription
+
+    def _ended(self, subscription: Subscription) -> None:
+        self._subscriptions.pop(subscription, None)
+
+    def _keep(self, event: Event) -> None:
+        self._ring.append(event)
+        self._ring_held += len(event.json)
+        while self._ring_held > self._ring_limit:
+            self._ring_held -= len(self._ring.popleft().json)
+
+    def _hand_out(self) -> None:
+        self._delivering = True
+        try:
+            while self._undelivered:
+                event = self._undelivered.popleft()
+                for subscription in tuple(self._subscriptions):
+                    subscription._offer(event)
+        finally:
+            self._delivering = False
 
 
 def first_seq(newest_stored: int, now: float) -> int:
@@ -121,4 +257,19 @@ def first_seq(newest_stored: int, now: float) -> int:
 
 def encode(fields: Mapping[str, Any]) -> bytes:
     """JSON in UTF-8 on one line."""
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair is no Unicode text, but JSON can spell it.
+        return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _spliced(text: bytes, raw: Mapping[str, bytes]) -> bytes:
+    """Add members to an object that has some."""
+    parts = [text[:-1]]
+    for name, value in raw.items():
+        # A line end outside of a string is only white space, and within it is
+        # escaped; an event must stay on its line.
+        one_line = value.replace(b"\r", b" ").replace(b"\n", b" ")
+        parts += [b",", json.dumps(name).encode(), b":", one_line]
+    return b"".join([*parts, b"}"])

@@ -26,6 +26,8 @@ class LineSplitter:
         self.limit = limit
         self._parts: list[bytes] = []
         self._held = 0
+        self._behind = b""
+        self._skipping = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take what arrived and give each line that it completes.
@@ -37,6 +39,11 @@ class LineSplitter:
             :meth:`skip`, the line.
         """
         start = 0
+        if self._skipping:
+            start = data.find(b"\n") + 1
+            if not start:
+                return
+            self._skipping = False
         while (end := data.find(b"\n", start)) >= 0:
             line = data[start:end]
             start = end + 1
@@ -46,6 +53,7 @@ class LineSplitter:
                 self._parts.clear()
                 self._held = 0
             if len(line) > self.limit:
+                self._behind = data[start:]
                 raise LineTooLong(self.limit)
             yield line
         rest = data[start:]
@@ -55,7 +63,16 @@ class LineSplitter:
             if self._held > self.limit:
                 self._parts.clear()
                 self._held = 0
+                self._skipping = True
                 raise LineTooLong(self.limit)
+
+    def skip(self) -> Iterator[bytes]:
+        """Go on after a :class:`LineTooLong`: as :meth:`feed`, with what had arrived behind that line.
+
+        If the line's end has not arrived yet, :meth:`feed` drops the rest of it.
+        """
+        behind, self._behind = self._behind, b""
+        return self.feed(behind)
 
     def finish(self) -> bytes:
         """The unfinished line at the stream's end, empty if there is none."""

@@ -104,6 +104,10 @@ class Layout:
         """The agent's MCP socket."""
         return self.socket_dir(name) / "mcp.sock"
 
+    def mcp_listener(self, name: str) -> Path:
+        """Where that socket is bound: out of the agent's reach, who may write its folder."""
+        return self.run_dir / "mcp" / f"{name}.sock"
+
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from hyperhive.agents.interfaces import AgentStatus
@@ -39,6 +40,8 @@ class Agent:
         self.container: ContainerStatus | None = None
         #: The newest turn that has ended.
         self.last_turn: TurnRecord | None = None
+        #: Held by the operation (start, stop, …) that runs for it.
+        self.operations = DeferredLock()
         self._shop = shop
         self._default_model = default_model
         self._url = url

@@ -125,8 +125,10 @@ def _begin(inputs: _Inputs, core: _Core) -> None:
 
 
 @_beginning.upon(_Inputs.nothing).to(_resting)
-def _nothing(inputs: _Inputs, core: _Core) -> None:
+@_settling.upon(_Inputs.settled).to(_resting)
+def _rest(inputs: _Inputs, core: _Core) -> None:
     core.loop._entered("resting")
+    core.loop._rested()
 
 
 @_beginning.upon(_Inputs.began).to(_working)
@@ -141,10 +143,10 @@ def _settle(inputs: _Inputs, core: _Core) -> None:
     core.loop._settle()
 
 
-@_settling.upon(_Inputs.settled).to(_resting)
-def _rest(inputs: _Inputs, core: _Core) -> None:
-    core.loop._entered("resting")
-
+# Inputs that come within a transition wait for its end, so that one `ready` may
+# be followed by another before the first has been taken.
+for _state in (_waiting, _beginning, _working, _settling):
+    _state.upon(_Inputs.ready).loop().returns(None)
 
 _machine = _builder.build()
 
@@ -243,7 +245,6 @@ class AgentLoop:
             self.work = None
         if self.work is None:
             self._machine.nothing()
-            self._rested()
         else:
             self._machine.began()
 
@@ -270,7 +271,6 @@ class AgentLoop:
                 await pause
         self.work = None
         self._machine.settled()
-        self._rested()
 
     def _end(self, why: EndedBy) -> None:
         if self.state == "beginning":

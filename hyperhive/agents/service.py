@@ -3,7 +3,8 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults
@@ -184,43 +185,38 @@ class Agents:
     @deferred
     async def start(self, name: str, by: str) -> None:
         """See :class:`IAgents`."""
-        agent = self._agent(name)
-        await self._when_recovered()
-        # Whoever starts it has a reason to believe that it can work now.
-        await self._registry.change(
-            agent.name, wanted=True, login_needed_since=None, **_NOT_PARKED
-        )
-        with agent.moving("starting"):
-            if await self._changes.run(self._start, agent):
-                await self._wake(agent.name, "started", by)
-        agent.loop.release()
+        async with self._operation(name) as agent:
+            await self._want(agent)
+            with agent.moving("starting"):
+                if await self._changes.run(self._start, agent):
+                    await self._wake(agent.name, "started", by)
+            agent.loop.release()
 
     @deferred
     async def stop(self, name: str, by: str, graceful: bool = True) -> None:
         """See :class:`IAgents`."""
-        agent = self._agent(name)
-        await self._when_recovered()
-        await self._registry.change(agent.name, wanted=False)
-        with agent.moving("stopping"):
-            await self._end_turn(agent, graceful)
-            await self._changes.run(self._stop, agent)
-        self._log.info("{name} was stopped by {by}", name=agent.name, by=by)
+        if not graceful:
+            # It must not wait for an operation that lets the turn end.
+            self._agent(name).loop.kill()
+        async with self._operation(name) as agent:
+            await self._registry.change(agent.name, wanted=False)
+            with agent.moving("stopping"):
+                await self._end_turn(agent, graceful)
+                await self._changes.run(self._stop, agent)
+        self._log.info("{name} was stopped by {by}", name=name, by=by)
 
     @deferred
     async def restart(self, name: str, by: str) -> None:
         """See :class:`IAgents`."""
-        agent = self._agent(name)
-        await self._when_recovered()
-        await self._registry.change(
-            agent.name, wanted=True, login_needed_since=None, **_NOT_PARKED
-        )
-        with agent.moving("stopping"):
-            await self._end_turn(agent, graceful=True)
-            await self._changes.run(self._stop, agent)
-        with agent.moving("starting"):
-            await self._changes.run(self._start, agent)
-            await self._wake(agent.name, "restarted", by)
-        agent.loop.release()
+        async with self._operation(name) as agent:
+            await self._want(agent)
+            with agent.moving("stopping"):
+                await self._end_turn(agent, graceful=True)
+                await self._changes.run(self._stop, agent)
+            with agent.moving("starting"):
+                await self._changes.run(self._start, agent)
+                await self._wake(agent.name, "restarted", by)
+            agent.loop.release()
 
     @deferred
     async def destroy(self, name: str, purge: bool = False) -> None:
@@ -228,10 +224,11 @@ class Agents:
         agent = self._agent(name)
         if agent.name == MANAGER:
             raise NotTheManager("The manager can't be destroyed.")
-        await self._when_recovered()
-        with agent.moving("stopping"):
-            await self._end_turn(agent, graceful=False)
-            await self._changes.run(self._destroy, agent, purge)
+        agent.loop.kill()
+        async with self._operation(name) as agent:
+            with agent.moving("stopping"):
+                await self._end_turn(agent, graceful=False)
+                await self._changes.run(self._destroy, agent, purge)
 
     @deferred
     async def set_paused(self, name: str, paused: bool) -> None:
@@ -400,6 +397,24 @@ class Agents:
     async def _removed(self, name: str) -> None:
         for surface in self._surfaces:
             await surface.agent_removed(name)
+
+    @asynccontextmanager
+    async def _operation(self, name: str) -> AsyncIterator[Agent]:
+        """Give the agent to one operation at a time, in the order of asking."""
+        agent = self._agent(name)
+        await self._when_recovered()
+        await agent.operations.acquire()
+        try:
+            # An operation before this one may have destroyed it.
+            yield self._agent(name)
+        finally:
+            agent.operations.release()
+
+    async def _want(self, agent: Agent) -> None:
+        """Whoever starts an agent has a reason to believe that it can work now."""
+        await self._registry.change(
+            agent.name, wanted=True, login_needed_since=None, **_NOT_PARKED
+        )
 
     async def _when_recovered(self) -> None:
         if not self._recovered:

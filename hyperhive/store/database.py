@@ -1,66 +1,60 @@
 """One SQLite file: a writer thread with group commit, and connections to read by."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import quote
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, execute, fail, gatherResults, succeed
 from twisted.internet.interfaces import IReactorFromThreads
+
+from hyperhive.errors import PublicError
+from hyperhive.store.worker import Job, Outcome, Worker, run_job
 
 T = TypeVar("T")
 
 #: Each migration is a script that takes the file from one ``user_version`` to the next.
 Migrations = Sequence[str]
 
+#: How many writes share one COMMIT at most.
+MAX_BATCH = 256
+#: How long SQLite waits for another process that holds the file (milliseconds).
+BUSY_TIMEOUT = 5000
 
-class NewerDatabase(Exception):
+
+class UnusableDatabase(PublicError):
+    """The file can't be opened, or is no database; the text names it."""
+
+
+class NewerDatabase(UnusableDatabase):
     """The file was written by a newer hyperhive: it is left alone."""
 
 
-class Database:
-    """One SQLite file in WAL mode.
+class DatabaseClosed(Exception):
+    """A write or a read came after :meth:`Database.close`."""
 
-    :param synchronous: ``FULL`` for what must survive a power cut, ``NORMAL``
-        for what may lose its last moments then.
+
+class Database:
+    """One SQLite file in WAL mode, or one in memory; made by :meth:`open` or :meth:`in_memory`.
+
+    Writes wait in a queue that has no bound of its own, for whoever is on the
+    reactor's thread can't wait for room in it. Those who write bound it: each
+    connection and each agent has a limited number of requests under way, and
+    each waits for the Deferred of its write before it goes on.
+
+    :param reader: for small reads on the calling thread.
+    :param writer: runs writes in order, and commits them.
+    :param long_reader: runs what may take long.
     """
 
-    @classmethod
-    def open(
-        cls,
-        reactor: IReactorFromThreads,
-        path: Path,
-        migrations: Migrations,
-        synchronous: str = "FULL",
-    ) -> "Database":
-        """Open or make the file, bring it to the newest version, start the writer thread.
-
-        :raises NewerDatabase: naming the file and both versions.
-        """
-        raise NotImplementedError
-
-    @classmethod
-    def in_memory(cls, migrations: Migrations) -> "Database":
-        """A database without a thread, whose writes are committed before they answer: for tests."""
-        raise NotImplementedError
-
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
-        """Run ``work`` in a transaction on the writer thread; fires after COMMIT.
-
-        Many share one COMMIT; each has a savepoint, so that one that raises is
-        undone alone and its Deferred fails. Deferreds fire on the reactor in the
-        order of their writes.
-        """
-        raise NotImplementedError
-
-    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a small indexed read here and now, on the reactor's thread."""
-        raise NotImplementedError
-
-    def read_in_thread(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
-        """Run a read that may be long on a thread of its own."""
-        raise NotImplementedError
-
-    def close(self) -> Deferred[None]:
-        """Commit what waits, end the threads, close the file."""
-        raise NotImplementedError
+    def __init__(
+        self, reader: sqlite3.Connection, writer: "_IRuns", long_reader: "_IRuns"
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._long_reader = long_reader
+        self._closed = False
+        self._closing: list[Deferred[None]] = []

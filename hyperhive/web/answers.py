@@ -1,0 +1,153 @@
+"""How requests are answered: JSON, security headers, and errors that people can act on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException
+
+from hyperhive.bus import encode
+from hyperhive.errors import BadRequest, Conflict, NotFound, PublicError, TooLarge
+
+_log = Logger()
+
+#: What pages may load, and from where: this origin only, and nothing inline.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data:",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+    "server": "hyperhive",
+}
+
+_CODES = (
+    (BadRequest, http.BAD_REQUEST),
+    (NotFound, http.NOT_FOUND),
+    (Conflict, http.CONFLICT),
+    (TooLarge, http.REQUEST_ENTITY_TOO_LARGE),
+)
+
+
+def secure(request: IRequest) -> None:
+    """Set the headers that every answer has."""
+    for name, value in _HEADERS.items():
+        request.setHeader(name, value)
+
+
+def answer(request: IRequest, members: Mapping[str, Any] | None = None) -> bytes:
+    """Make the JSON answer of what went well."""
+    return _json(request, {"ok": True, **(members or {})})
+
+
+def answer_error(request: IRequest, code: int, error: str) -> bytes:
+    """Make the JSON answer of what did not, with a sentence that says why."""
+    request.setResponseCode(code)
+    return _json(request, {"ok": False, "error": error})
+
+
+def answer_text(request: IRequest, kind: str, text: bytes) -> bytes:
+    """Make an answer that is not JSON; ``kind`` is its media type."""
+    request.setHeader("content-type", f"{kind}; charset=utf-8")
+    return _sized(request, text)
+
+
+def redirect(request: IRequest, location: str) -> bytes:
+    """Send the browser to another place of this origin, by GET."""
+    request.setResponseCode(http.SEE_OTHER)
+    request.setHeader("location", location)
+    return _sized(request, b"")
+
+
+def code_of(error: PublicError) -> int:
+    """The status code of an error that may be shown."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return http.INTERNAL_SERVER_ERROR
+
+
+def answers_errors(app: Klein) -> None:
+    """Have a Klein app answer every error as JSON, defects without their insides."""
+    app.handle_errors(PublicError)(_public)
+    app.handle_errors(HTTPException)(_routing)
+    app.handle_errors(Exception)(_defect)
+
+
+def shielded(operation: "Deferred[None]", what: str) -> "Deferred[None]":
+    """Wait for an operation that goes on when whoever waits for it leaves.
+
+    Klein cancels a handler when its client disconnects. What the operator asked
+    for has to be done all the same.
+
+    :param what: what is said in the log if it then fails with nobody to tell.
+    """
+    waiting: Deferred[None] = Deferred(lambda _: None)
+
+    def ended(result: "Failure | None") -> None:
+        if not waiting.called:
+            waiting.callback(result)  # type: ignore[arg-type]  # a Failure makes it fail
+        elif isinstance(result, Failure):
+            _log.failure("{what}, whose asker has left, failed", result, what=what)
+
+    operation.addBoth(ended)
+    return waiting
+
+
+def _public(_: object, request: IRequest, failure: Failure) -> bytes:
+    error = failure.value
+    assert isinstance(error, PublicError)
+    return answer_error(request, code_of(error), str(error))
+
+
+def _routing(_: object, request: IRequest, failure: Failure) -> bytes:
+    error = failure.value
+    assert isinstance(error, HTTPException)
+    if error.code == http.NOT_ALLOWED:
+        for name, value in error.get_headers():
+            if name.lower() == "allow":
+                request.setHeader("allow", value)
+        return answer_error(
+            request, http.NOT_ALLOWED, "This can't be done with this method."
+        )
+    return answer_error(
+        request, error.code or http.NOT_FOUND, "There is nothing at this address."
+    )
+
+
+def _defect(_: object, request: IRequest, failure: Failure) -> bytes:
+    _log.failure("a request could not be answered", failure)
+    return answer_error(
+        request,
+        http.INTERNAL_SERVER_ERROR,
+        "Something went wrong in the hive; its log says what.",
+    )
+
+
+def _json(request: IRequest, members: Mapping[str, Any]) -> bytes:
+    request.setHeader("content-type", "application/json")
+    return _sized(request, encode(members))
+
+
+def _sized(request: IRequest, body: bytes) -> bytes:
+    request.setHeader("content-length", str(len(body)))
+    return body

@@ -1,0 +1,36 @@
+"""What every part of the web room is given: the rooms below, and facts to show."""
+
+from attrs import frozen
+
+from hyperhive.agents.interfaces import IAgents
+from hyperhive.bus import EventBus
+from hyperhive.containers.interfaces import Probe
+from hyperhive.messages.interfaces import IBroker
+from hyperhive.settings import Layout
+from hyperhive.web.notices import Notices
+
+
+@frozen
+class Facts:
+    """What does not change while the daemon runs.
+
+    :param demo: agents are run by the scripted agent, not by claude.
+    :param started_at: POSIX time.
+    """
+
+    version: str
+    demo: bool
+    probe: Probe
+    started_at: float
+
+
+@frozen
+class WebContext:
+    """The rooms below and the facts, as one value."""
+
+    agents: IAgents
+    broker: IBroker
+    bus: EventBus
+    layout: Layout
+    facts: Facts
+    notices: Notices

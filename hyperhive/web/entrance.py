@@ -1,0 +1,129 @@
+"""What is shown without a login: the login itself, static files, and that we live."""
+
+import re
+from typing import Any
+
+from klein import Klein
+from twisted.web import http
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
+
+from hyperhive.errors import BadRequest, PublicError
+from hyperhive.web.answers import answer, answer_error, answer_text, answers_errors
+from hyperhive.web.answers import redirect as redirected
+from hyperhive.web.context import WebContext
+from hyperhive.web.forms import form, query_text
+from hyperhive.web.guard import COOKIE, address, sessions
+from hyperhive.web.login import SESSION_LIFE, Doorman
+from hyperhive.web.sse import Streams
+from hyperhive.web.static import Assets
+from hyperhive.web.templates import Templates
+
+# A path on this origin: no scheme, no host, nothing that a browser reads as either.
+_LOCAL = re.compile(r"/(?:[A-Za-z0-9._~%-][A-Za-z0-9._~%/-]*)?")
+_WRONG = "This is not the operator's token."
+
+
+class Entrance:
+    """Serves ``/login``, ``/logout``, ``/static/`` and ``/healthz``."""
+
+    app = Klein()
+
+    def __init__(
+        self,
+        context: WebContext,
+        doorman: Doorman,
+        templates: Templates,
+        assets: Assets,
+        streams: Streams,
+    ) -> None:
+        self._context = context
+        self._doorman = doorman
+        self._templates = templates
+        self._assets = assets
+        self._streams = streams
+
+    @app.route("/healthz", methods=["GET"])
+    def healthz(self, request: IRequest) -> bytes:
+        """The daemon answers."""
+        return answer_text(request, "text/plain", b"ok\n")
+
+    @app.route("/static/", branch=True, methods=["GET"])
+    def static(self, request: IRequest) -> IResource:
+        """Style, scripts, icon."""
+        return self._assets
+
+    @app.route("/login", methods=["GET"])
+    def login_page(self, request: IRequest) -> bytes:
+        """Take a ticket, or show where to type the token."""
+        after = _after(query_text(request, "next"))
+        ticket = query_text(request, "ticket")
+        if ticket is None:
+            return self._page(request, after)
+        if not self._doorman.tickets.redeem(ticket):
+            request.setResponseCode(http.UNAUTHORIZED)
+            return self._page(
+                request,
+                after,
+                "This link was used already, or is older than 10 minutes. "
+                "`hive-c0re login-url` prints a new one.",
+            )
+        self._begin_session(request)
+        return redirected(request, after)
+
+    @app.route("/login", methods=["POST"])
+    def log_in(self, request: IRequest) -> bytes:
+        """Take the token, from the page or from a script."""
+        wants_page = "text/html" in (request.getHeader("accept") or "")
+        fields = form(request)
+        after = _after(fields.values.get("next"))
+        if self._doorman.knows(fields.text("token").strip()):
+            self._begin_session(request)
+            return redirected(request, after) if wants_page else answer(request)
+        code, error = http.UNAUTHORIZED, _WRONG
+        if self._doorman.wrongs.again(address(request)):
+            code, error = http.TOO_MANY_REQUESTS, f"{_WRONG} Wait a minute."
+        if not wants_page:
+            return answer_error(request, code, error)
+        request.setResponseCode(code)
+        return self._page(request, after, error)
+
+    @app.route("/logout", methods=["POST"])
+    def log_out(self, request: IRequest) -> bytes:
+        """End the session, and the streams that it may hold open."""
+        for session in sessions(request):
+            self._doorman.sessions.close(session)
+        # Streams of other sessions come back by themselves.
+        self._streams.close()
+        request.addCookie(
+            COOKIE, b"", path=b"/", max_age=b"0", httpOnly=True, sameSite=b"strict"
+        )
+        return redirected(request, "/login")
+
+    def _begin_session(self, request: IRequest) -> None:
+        request.addCookie(
+            COOKIE,
+            self._doorman.sessions.open().encode(),
+            path=b"/",
+            max_age=str(int(SESSION_LIFE)).encode(),
+            httpOnly=True,
+            sameSite=b"strict",
+        )
+
+    def _page(self, request: IRequest, after: str, error: str = "") -> bytes:
+        page = self._templates.render(
+            "login.html", facts=self._context.facts, after=after, error=error
+        )
+        return answer_text(request, "text/html", page)
+
+
+def _after(path: Any) -> str:
+    """Where to go after the login: only to a place of our own."""
+    if path is None or path == "":
+        return "/"
+    if not isinstance(path, str) or not _LOCAL.fullmatch(path):
+        raise BadRequest("The field 'next' must be a path on this host.")
+    return path
+
+
+answers_errors(Entrance.app)

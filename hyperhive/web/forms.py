@@ -1,0 +1,166 @@
+"""Decode what a request carries: a form or a JSON object, and the query."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from attrs import frozen
+from twisted.web.iweb import IRequest
+
+from hyperhive.errors import BadRequest
+
+#: How many fields a form may have.
+MAX_FIELDS = 100
+_FORM = "application/x-www-form-urlencoded"
+_JSON = "application/json"
+_TRUE = frozenset({"1", "true", "on", "yes"})
+_FALSE = frozenset({"0", "false", "off", "no", ""})
+_MISSING = object()
+
+
+@frozen
+class Form:
+    """The fields of a request's body.
+
+    :param values: texts from a form, any JSON values from JSON.
+    """
+
+    values: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        """A text that must be there.
+
+        :raises BadRequest: naming the field.
+        """
+        value = self.values.get(name, _MISSING)
+        if value is _MISSING:
+            raise BadRequest(f"The field {name!r} is missing.")
+        if not isinstance(value, str):
+            raise BadRequest(f"The field {name!r} must be a text.")
+        if not _encodes(value):
+            raise BadRequest(f"The field {name!r} is not valid Unicode.")
+        return value
+
+    def flag(self, name: str, default: bool | None = None) -> bool:
+        """Yes or no.
+
+        :param default: what holds where it is missing; ``None``: it must be there.
+        :raises BadRequest: naming the field and what is allowed.
+        """
+        value = self.values.get(name, default)
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in _TRUE | _FALSE:
+            return value.lower() in _TRUE
+        raise BadRequest(f"The field {name!r} must be true or false.")
+
+    def number(self, name: str) -> int | None:
+        """An id, or ``None`` where it is missing or empty.
+
+        :raises BadRequest: naming the field.
+        """
+        value = self.values.get(name)
+        return None if value is None or value == "" else _id(name, value)
+
+    def numbers(self, name: str, most: int) -> tuple[int, ...]:
+        """Ids: a list in JSON, separated by commas in a form.
+
+        :raises BadRequest: naming the field, and how many are allowed.
+        """
+        value = self.values.get(name, "")
+        parts = value if isinstance(value, list) else str(value).split(",")
+        if not 1 <= len(parts) <= most or parts == [""]:
+            raise BadRequest(f"The field {name!r} must hold 1 to {most} ids.")
+        return tuple(_id(name, part) for part in parts)
+
+
+def form(request: IRequest) -> Form:
+    """Read the body. No body is a form without fields.
+
+    :raises BadRequest: with what is wrong, or which media types are taken.
+    """
+    content: Any = request.content
+    content.seek(0)
+    body: bytes = content.read()
+    kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+    if not body:
+        return Form({})
+    if kind == _JSON:
+        return Form(_object(body))
+    if kind == _FORM:
+        return Form(_fields(body))
+    raise BadRequest(f"Send the fields as {_FORM} or {_JSON}, not {kind[:80]!r}.")
+
+
+def query_text(request: IRequest, name: str) -> str | None:
+    """A field of the query, or ``None``.
+
+    :raises BadRequest: if it is not UTF-8.
+    """
+    values = (request.args or {}).get(name.encode())
+    if not values:
+        return None
+    try:
+        return bytes(values[-1]).decode()
+    except UnicodeDecodeError:
+        raise BadRequest(f"{name!r} in the query is not UTF-8.") from None
+
+
+def query_number(request: IRequest, name: str, low: int, high: int) -> int | None:
+    """A number of the query, or ``None``.
+
+    :raises BadRequest: naming it and what is allowed.
+    """
+    text = query_text(request, name)
+    if text is None or text == "":
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        raise BadRequest(f"{name!r} in the query must be a whole number.")
+    number = int(text)
+    if not low <= number <= high:
+        raise BadRequest(f"{name!r} in the query must be from {low} to {high}.")
+    return number
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is not JSON.") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return value
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            body.decode(),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError:
+        raise BadRequest(
+            f"The body is not a form in UTF-8 of at most {MAX_FIELDS} fields."
+        ) from None
+    return dict(pairs)
+
+
+def _id(name: str, value: object) -> int:
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        value = int(value) if len(value) <= 20 else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadRequest(f"The field {name!r} must hold whole numbers.")
+    if not 0 < value < 2**63:
+        raise BadRequest(f"The field {name!r} holds a number that is no id.")
+    return value
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""Static files from memory, under a path that changes with their content.
+
+A browser may keep such a file for ever, and what a file's time says (1970 in a
+Nix store) does not matter. Modules import one another by relative paths, so one
+digest over all of them stands in the path of each.
+"""
+
+import hashlib
+import mimetypes
+from importlib.resources import files
+
+from attrs import frozen
+from twisted.web import http
+from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
+
+from hyperhive.web.answers import answer_error
+
+_TEXTS = {
+    "text/css",
+    "text/javascript",
+    "application/javascript",
+    "image/svg+xml",
+}
+
+
+@frozen
+class _Asset:
+    kind: str
+    body: bytes
+
+
+class Assets(Resource):
+    """Serves what lies in a package's folder ``static``, read once.
+
+    :param package: the package's name.
+    """
+
+    isLeaf = True  # noqa: N815  # Twisted's name
+
+    def __init__(self, package: str) -> None:
+        super().__init__()
+        self._assets = {
+            file.name: _Asset(_kind(file.name), file.read_bytes())
+            for file in files(package).joinpath("static").iterdir()
+            if file.is_file() and not file.name.startswith(".")
+        }
+        digest = hashlib.sha256()
+        for name, asset in sorted(self._assets.items()):
+            digest.update(f"{name}\0{len(asset.body)}\0".encode() + asset.body)
+        self.digest = digest.hexdigest()[:16]
+
+    def url(self, name: str) -> str:
+        """The path of a file.
+
+        :raises KeyError: if there is no such file.
+        """
+        self._assets[name]
+        return f"/static/{self.digest}/{name}"
+
+    def render(self, request: IRequest) -> bytes:
+        """Answer one file; what it was in another version is not here."""
+        path = [part.decode("utf-8", "replace") for part in request.postpath]
+        asset = None
+        if len(path) == 2 and path[0] == self.digest:
+            asset = self._assets.get(path[1])
+        if asset is None:
+            return answer_error(
+                request, http.NOT_FOUND, "There is no such file in this version."
+            )
+        request.setHeader("content-type", asset.kind)
+        request.setHeader("cache-control", "public, max-age=31536000, immutable")
+        if request.setETag(f'"{self.digest}"'.encode()) is http.CACHED:
+            return b""
+        request.setHeader("content-length", str(len(asset.body)))
+        return asset.body
+
+
+def _kind(name: str) -> str:
+    kind, _ = mimetypes.guess_type(name)
+    kind = kind or "application/octet-stream"
+    return f"{kind}; charset=utf-8" if kind in _TEXTS else kind
