@@ -55,6 +55,11 @@ class Layout:
         return self.state_dir / "operator-token"
 
     @property
+    def operator_sessions(self) -> Path:
+        """The operator's logged-in browsers, as hashes, mode 0600."""
+        return self.state_dir / "operator-sessions"
+
+    @property
     def host_socket(self) -> Path:
         """The admin protocol's socket."""
         return self.run_dir / "host.sock"

@@ -10,14 +10,15 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import twisted
 from twisted.application.service import IService, Service
 from twisted.internet import asyncioreactor
 from twisted.python import usage
+
+import twisted
 
 if "twisted.internet.reactor" not in sys.modules:
     # The MCP SDK is asyncio code: on another reactor its sessions hang in silence.
@@ -25,11 +26,25 @@ if "twisted.internet.reactor" not in sys.modules:
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from hyperhive import __version__
+from hyperhive import __version__, names
+from hyperhive.admin.context import AdminContext
+from hyperhive.admin.service import AdminService
+from hyperhive.agents.executable import Executable, resolve
+from hyperhive.agents.history import History
+from hyperhive.agents.launcher import Launcher
+from hyperhive.agents.login import LoginWatch
+from hyperhive.agents.service import Agents
+from hyperhive.agents.upkeep import Upkeep
+from hyperhive.bus import EventBus, first_seq
+from hyperhive.containers.choose import choose_driver
+from hyperhive.containers.interfaces import Probe
 from hyperhive.deferreds import deferred
 from hyperhive.errors import PublicError
+from hyperhive.mcp.sockets import McpSockets
+from hyperhive.messages.broker import Broker
 from hyperhive.settings import (
     Settings,
     SettingsError,
@@ -37,7 +52,13 @@ from hyperhive.settings import (
     load_settings,
     spelled,
 )
+from hyperhive.store.database import Database, Migrations
+from hyperhive.store.events import EventTable
+from hyperhive.store.migrations import BROKER, EVENTS
 from hyperhive.times import rfc3339
+from hyperhive.web.context import Facts, WebContext
+from hyperhive.web.notices import Notices
+from hyperhive.web.service import WebService
 
 #: A UNIX socket's path has at most this many bytes on Linux (unix(7)).
 MAX_SOCKET_PATH = 107
@@ -99,7 +120,7 @@ def _refuse(reason: str) -> None:
     raise SystemExit(2)
 
 
-def makeService(options: Options) -> IService:  # noqa: N802  # Twisted's name for it
+def makeService(options: Options) -> IService:  # Twisted's name for it
     """Make the hive. Exits with status 2 and one line if it can't be one."""
     from twisted.internet import reactor
 
@@ -127,7 +148,8 @@ class Hive(Service):
         self._settings = settings
         self._print_login = print_login
         self._started_at = time.time()
-        self._parts: _Parts | None = None
+        #: How to stop what was started, in the order of starting.
+        self._stops: list[Callable[[], Deferred[Any]]] = []
         self._starting: Deferred[None] | None = None
         self._lock: int | None = None
 
@@ -161,11 +183,14 @@ class Hive(Service):
     @deferred
     async def stopService(self) -> None:
         """Let turns end, close what listens, write what waits."""
-        await _finished(super().stopService())
+        super().stopService()
         if self._starting is not None:
             await self._starting
-        if self._parts is not None:
-            await self._parts.stop()
+        for stop in reversed(self._stops):
+            try:
+                await stop()
+            except Exception:
+                self._log.failure("a part of the hive did not stop cleanly")
         with contextlib.suppress(FileNotFoundError):
             self._settings.layout.daemon_json.unlink()
         if self._lock is not None:
@@ -194,22 +219,31 @@ class Hive(Service):
             reactor, settings.containers, layout.containers
         )
 
-        database = Database.open(reactor, layout.broker_db, BROKER)
-        events = Database.open(reactor, layout.events_db, EVENTS, synchronous="NORMAL")
-        bus = EventBus(reactor, first_seq(events.read(EventTable.newest), time.time()))
+        database = self._opened(layout.broker_db, BROKER, "FULL")
+        events = self._opened(layout.events_db, EVENTS, "NORMAL")
+        newest = events.read(EventTable.newest)
+        bus = EventBus(reactor, first_seq(newest, time.time()))
         broker = Broker(reactor, database, bus, settings.recv_wait)
+        self._stops.append(broker.close)
 
         history = History(reactor, events, bus, time.time)
+        history.start()
+        self._stops.append(history.stop)
         launcher = Launcher(reactor, settings, driver, executable, os.environ)
         agents = Agents(
             reactor, settings, database, broker, bus, driver, launcher, history
         )
-        logins = LoginWatch(reactor, agents.login_changed)
-        upkeep = Upkeep(reactor, (broker.prune, history.prune))
 
         notices = Notices()
-        web = WebService(...)
-        pages = AgentPages(...)
+        facts = Facts(__version__, executable.demo, probe, self._started_at)
+        web = WebService(
+            reactor,
+            WebContext(agents, broker, bus, layout, facts, notices),
+            settings.dashboard,
+            settings.agent_interface,
+            settings.manager_port,
+            settings.agent_ports,
+        )
         sockets = McpSockets(
             reactor,
             layout,
@@ -217,6 +251,140 @@ class Hive(Service):
             broker,
             __version__,
             settings.recv_wait,
-            lambda name, text: notices.add(f"{name}: {text}"),
+            lambda name, problem: notices.add(f"{name}: {problem}"),
         )
-        admin = AdminService(reactor, layout.host_socket, Context(...))
+        admin = AdminService(
+            reactor,
+            layout.host_socket,
+            AdminContext(
+                agents,
+                broker,
+                bus,
+                web.login_url,
+                web.urls,
+                lambda: self._info(agents, broker, probe, executable),
+            ),
+        )
+        logins = LoginWatch(reactor, layout, agents.login_changed)
+        self._stops += [_then(logins.stop), sockets.stopService]
+        for surface in (logins, sockets, web.pages):
+            agents.add_surface(surface)
+        agents.url = web.pages.url
+
+        await web.start()
+        self._stops.append(web.stop)
+        await agents.open_surfaces()
+        await admin.startService()
+        self._stops.append(admin.stopService)
+        self._announce(web, probe, executable)
+        # From here on turns run: they are the first to end.
+        self._stops.append(agents.drain)
+        await agents.recover()
+        upkeep = Upkeep(reactor, (broker.prune, history.prune))
+        upkeep.start()
+        self._stops.append(_then(upkeep.stop))
+
+    def _opened(self, path: Path, migrations: Migrations, synchronous: str) -> Database:
+        database = Database.open(self._reactor, path, migrations, synchronous)
+        self._stops.append(database.close)
+        return database
+
+    def _announce(self, web: WebService, probe: Probe, executable: Executable) -> None:
+        """Everything listens: say where, in ``daemon.json`` and on the terminal."""
+        layout = self._settings.layout
+        facts = {
+            "pid": os.getpid(),
+            "version": __version__,
+            "dashboard": web.url,
+            "host_sock": str(layout.host_socket),
+            "containers": probe.driver,
+            "demo": executable.demo,
+            "started_at": rfc3339(self._started_at),
+        }
+        new = layout.daemon_json.with_suffix(".new")
+        new.write_text(json.dumps(facts) + "\n")
+        new.replace(layout.daemon_json)
+        if self._print_login:
+            print(_greeting(web.login_url(), probe, executable), flush=True)
+
+    def _info(
+        self, agents: Agents, broker: Broker, probe: Probe, executable: Executable
+    ) -> dict[str, Any]:
+        statuses = agents.statuses()
+        return {
+            "hyperhive": __version__,
+            "python": platform.python_version(),
+            "twisted": twisted.__version__,
+            "uptime_s": round(time.time() - self._started_at, 3),
+            "pid": os.getpid(),
+            "containers": probe.driver,
+            "containers_version": probe.version,
+            "isolated": probe.isolated,
+            "weaknesses": list(probe.weaknesses),
+            "demo": executable.demo,
+            "agents": len(statuses),
+            "working": sum(status.working for status in statuses),
+            "unread": sum(status.unread for status in statuses),
+            "operator_unread": broker.unread(names.OPERATOR),
+        }
+
+
+def _make_folder(folder: Path, mode: int) -> None:
+    """Make a folder that only we can write, or make sure that the one there is so."""
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_uid == os.geteuid():
+            folder.chmod(mode)
+    except OSError as error:
+        raise PublicError(
+            f"{folder} can't be made: {error.strerror}; choose another place with "
+            "--state-dir and --run-dir."
+        ) from None
+    if found.st_uid != os.geteuid():
+        raise PublicError(
+            f"{folder} belongs to user {found.st_uid}, not to this one: choose "
+            "another place with --state-dir and --run-dir."
+        )
+
+
+def _lock(path: Path) -> int:
+    """Take the lock that one daemon holds while it lives; the kernel lets go of it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pid = os.read(descriptor, 20).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise PublicError(
+            f"another hive (process {pid or 'unknown'}) runs on {path.parent}: end it, "
+            "or choose another --state-dir."
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
+
+
+def _then(stop: Callable[[], None]) -> Callable[[], Deferred[None]]:
+    """A stop that is done when it returns, as one to be waited for."""
+
+    @deferred
+    async def stopped() -> None:
+        stop()
+
+    return stopped
+
+
+def _greeting(login_url: str, probe: Probe, executable: Executable) -> str:
+    lines = ["", f"  The hive runs. Log in (once, within 10 minutes): {login_url}"]
+    if executable.demo:
+        lines.append("  DEMO: agents are run by a scripted stand-in, not by claude.")
+    if not probe.isolated:
+        lines.append("  NOT ISOLATED: agents can read and change what you can.")
+    return "\n".join([*lines, ""])
+
+
+def _exit_with_failure() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)

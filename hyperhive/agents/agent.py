@@ -147,7 +147,7 @@ class Agent:
         if turn is None:
             return None
         compacted = turn.message is not None and turn.message.id == self._too_long
-        self._work = Work(self._shop, turn, kind, self._settled, compacted)
+        self._work = Work(self._shop, turn, kind, self.model, self._settled, compacted)
         return self._work
 
     def _should_compact(self) -> bool:

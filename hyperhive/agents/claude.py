@@ -119,9 +119,7 @@ class TurnFiles:
     system_prompt: Path
 
 
-def write_turn_files(
-    directory: Path, system_prompt: str, mcp_socket: str
-) -> TurnFiles:
+def write_turn_files(directory: Path, system_prompt: str, mcp_socket: str) -> TurnFiles:
     """Write what a turn's claude reads, each file at once or not at all.
 
     The agent can write to ``directory`` too: nothing there is read or followed.

@@ -1,1 +1,181 @@
 """Prepare what a turn of claude needs, and start it inside the agent's container."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import Interface, implementer
+
+from hyperhive.agents.claude import (
+    Capabilities,
+    TurnFiles,
+    auth_present,
+    turn_command,
+    write_turn_files,
+)
+from hyperhive.agents.executable import Executable, environment
+from hyperhive.agents.probe import probe
+from hyperhive.agents.prompts import system_prompt
+from hyperhive.containers.interfaces import (
+    Bind,
+    ContainerSpec,
+    IContainerDriver,
+    IContainerProcess,
+    IProcessObserver,
+)
+from hyperhive.deferreds import deferred
+from hyperhive.names import container_name
+from hyperhive.settings import Settings
+from hyperhive.store.agents import AgentRow
+
+
+class ILauncher(Interface):
+    """What a turn and the swarm need to know of claude and of its surroundings."""
+
+    def prepare(name: str) -> None:
+        """Make the agent's folders. Safe to do again."""
+
+    def spec(name: str) -> ContainerSpec:
+        """What the agent's container is to be."""
+
+    def launch(
+        row: AgentRow, model: str, prompt: str, observer: IProcessObserver
+    ) -> Deferred[IContainerProcess]:
+        """Start claude with a prompt; fires when it is started.
+
+        :raises PublicError: if it can't be.
+        """
+
+    def logged_in(name: str) -> bool:
+        """Whether there is something that could be a valid login."""
+
+    def login_remedy(name: str) -> str:
+        """What the operator does to give the agent a login."""
+
+
+@implementer(ILauncher)
+class Launcher:
+    """Knows where an agent's things are on the host and inside its container.
+
+    :param environ: the daemon's environment, of which claude gets a fixed few.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: Settings,
+        driver: IContainerDriver,
+        executable: Executable,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._layout = settings.layout
+        self._driver = driver
+        self._executable = executable
+        self._environment = environment(settings, environ)
+        self._capabilities: tuple[object, Capabilities] | None = None
+
+    def prepare(self, name: str) -> None:
+        """See :class:`ILauncher`."""
+        layout = self._layout
+        for folder in (
+            layout.agent(name),
+            layout.claude(name),
+            layout.home(name),
+            layout.notes(name),
+            layout.socket_dir(name),
+        ):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def spec(self, name: str) -> ContainerSpec:
+        """See :class:`ILauncher`."""
+        layout = self._layout
+        return ContainerSpec(
+            container_name(name),
+            (
+                Bind(layout.home(name), "/root", writable=True),
+                Bind(layout.claude(name), "/root/.claude", writable=True),
+                Bind(layout.notes(name), "/state", writable=True),
+                Bind(layout.socket_dir(name), "/run/hive", writable=True),
+                *self._executable.binds,
+            ),
+        )
+
+    @deferred
+    async def launch(
+        self, row: AgentRow, model: str, prompt: str, observer: IProcessObserver
+    ) -> IContainerProcess:
+        """See :class:`ILauncher`."""
+        capabilities = await self._probed(row.name)
+        spec = self.spec(row.name)
+
+        def inside(path: Path) -> str:
+            return self._driver.path_inside(spec, path)
+
+        command = turn_command(
+            self._executable,
+            capabilities,
+            layout=self._layout,
+            name=row.name,
+            role=row.role,
+            model=model,
+            prompt=prompt,
+            fresh=row.fresh_session,
+            files=self._files(row, spec),
+            environment=self._environment,
+            temporary=self._temporary(row.name, spec),
+            inside=inside,
+        )
+        return self._driver.run(spec.name, command, observer)
+
+    def logged_in(self, name: str) -> bool:
+        """See :class:`ILauncher`. The scripted agent needs none."""
+        return self._executable.demo or auth_present(
+            self._layout.claude(name), self._environment
+        )
+
+    def login_remedy(self, name: str) -> str:
+        """See :class:`ILauncher`."""
+        return (
+            f"On the host, run: CLAUDE_CONFIG_DIR={self._layout.claude(name)} "
+            f"{self._settings.claude} auth login"
+        )
+
+    def _files(self, row: AgentRow, spec: ContainerSpec) -> TurnFiles:
+        def inside(path: Path) -> str:
+            return self._driver.path_inside(spec, path)
+
+        words = system_prompt(
+            row.role,
+            row.name,
+            inside(self._layout.notes(row.name)),
+            self._settings.recv_wait,
+        )
+        folder = self._layout.socket_dir(row.name)
+        return write_turn_files(
+            folder, words, inside(self._layout.mcp_socket(row.name))
+        )
+
+    def _temporary(self, name: str, spec: ContainerSpec) -> str:
+        """A container has a /tmp of its own; without one, agents must not share it."""
+        home = self._layout.home(name)
+        if self._driver.path_inside(spec, home) != str(home):
+            return "/tmp"  # noqa: S108  # inside
+        folder = home / "tmp"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return str(folder)
+
+    async def _probed(self, name: str) -> Capabilities:
+        """Claude's flags, asked of it once for each version of its file."""
+        status = self._executable.version_source.stat()
+        version = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if self._capabilities is None or self._capabilities[0] != version:
+            spec = self.spec(name)
+            command = self._executable.command(
+                lambda path: self._driver.path_inside(spec, path)
+            )
+            found = await probe(self._clock, self._driver, spec.name, command)
+            self._capabilities = version, found
+        return self._capabilities[1]

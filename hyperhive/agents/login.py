@@ -1,9 +1,10 @@
 """Notice at once when an agent's login file comes, changes or goes: no polling."""
 
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.inotify import (
     IN_CLOSE_WRITE,
     IN_DELETE,
@@ -12,11 +13,16 @@ from twisted.internet.inotify import (
 )
 from twisted.logger import Logger
 from twisted.python.filepath import FilePath
+from zope.interface import implementer
+
+from hyperhive.agents.interfaces import IAgentSurface
+from hyperhive.settings import Layout
 
 #: Where claude keeps its login, under its configuration folder.
 CREDENTIALS = ".credentials.json"
 
 
+@implementer(IAgentSurface)
 class LoginWatch:
     """Watches the configuration folders of all agents through one inotify handle.
 
@@ -26,39 +32,39 @@ class LoginWatch:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, changed: Callable[[str], None]) -> None:
-        self._notify = INotify(reactor)
+    def __init__(
+        self, reactor: Any, layout: Layout, changed: Callable[[str], None]
+    ) -> None:
+        self._layout = layout
         self._changed = changed
         self._folders: dict[str, FilePath[str]] = {}
-
-    def start(self) -> None:
-        """Begin to listen to the kernel."""
+        self._notify = INotify(reactor)
         self._notify.startReading()
 
     def stop(self) -> None:
-        """Close the handle."""
+        """Watch nothing any more."""
         self._notify.loseConnection()
 
-    def add(self, name: str, folder: Path) -> None:
-        """Watch the folder of an agent. Adding it again is fine."""
-        path = self._folders[name] = FilePath(str(folder))
+    def agent_added(self, name: str, role: str) -> Deferred[None]:
+        """See :class:`IAgentSurface`. Adding an agent again is fine."""
+        path = self._folders[name] = FilePath(str(self._layout.claude(name)))
 
         def seen(_: object, changed: FilePath[bytes], mask: int) -> None:
-            if changed.basename() in (CREDENTIALS, CREDENTIALS.encode()):
+            if os.fsdecode(changed.basename()) == CREDENTIALS:
                 self._changed(name)
 
         try:
             self._notify.watch(
-                path,
-                mask=IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE,
-                callbacks=[seen],
+                path, mask=IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE, callbacks=[seen]
             )
         except OSError:
-            # The kernel's limit of watches: a start of the agent looks anew.
-            self._log.failure("{folder} can't be watched", folder=str(folder))
+            # The kernel's limit of watches. A start of the agent looks anew.
+            self._log.failure("the login of {name} can't be watched", name=name)
+        return succeed(None)
 
-    def remove(self, name: str) -> None:
-        """Watch it no more."""
+    def agent_removed(self, name: str) -> Deferred[None]:
+        """See :class:`IAgentSurface`."""
         path = self._folders.pop(name, None)
         if path is not None:
             self._notify.ignore(path)
+        return succeed(None)

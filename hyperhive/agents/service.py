@@ -390,6 +390,7 @@ class Agents:
 
     @deferred
     async def _added(self, name: str) -> None:
+        self._launcher.prepare(name)
         role = self.role(name)
         for surface in self._surfaces:
             await surface.agent_added(name, role)

@@ -7,6 +7,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from hyperhive.agents import prompts
+from hyperhive.agents.claude import COMPACT
 from hyperhive.agents.launcher import ILauncher
 from hyperhive.agents.outcome import EndedBy, Verdict
 from hyperhive.agents.policy import aftermath, login_notice
@@ -27,9 +28,6 @@ from hyperhive.messages.interfaces import (
 )
 from hyperhive.names import OPERATOR
 from hyperhive.store.agents import AgentRow
-
-#: What makes claude compact its session.
-COMPACT_PROMPT = "/compact"
 
 
 @frozen
@@ -53,6 +51,7 @@ class Workshop:
 class Work:
     """A turn that is begun (:class:`hyperhive.agents.loop.IWork`).
 
+    :param model: which model is asked.
     :param settled: told how it ended, once that is written.
     :param compacted: the session was compacted because this message did not fit.
     """
@@ -64,6 +63,7 @@ class Work:
         shop: Workshop,
         turn: Turn,
         kind: str,
+        model: str,
         settled: Callable[["Work", TurnRecord], None],
         compacted: bool = False,
     ) -> None:
@@ -72,6 +72,7 @@ class Work:
         self.started_at = turn.started_at
         self.verdict: Verdict | None = None
         self._shop = shop
+        self._model = model
         self._settled = settled
         self._compacted = compacted
         self._ending: EndedBy | None = None
@@ -108,9 +109,11 @@ class Work:
         self._announce()
         row = shop.registry.row(turn.agent)
         message = turn.message
-        prompt = COMPACT_PROMPT if message is None else prompts.wake(turn, shop.now())
+        prompt = COMPACT if message is None else prompts.wake(turn, shop.now())
         try:
-            process = await shop.launcher.launch(row, prompt, self._process)
+            process = await shop.launcher.launch(
+                row, self._model, prompt, self._process
+            )
         except PublicError as error:
             self._process.never_started(str(error))
         except Exception:

@@ -1,14 +1,14 @@
 """How requests are answered: JSON, security headers, and errors that people can act on."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web import http
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from hyperhive.bus import encode
@@ -41,56 +41,60 @@ _HEADERS = {
 }
 
 _CODES = (
-    (BadRequest, http.BAD_REQUEST),
-    (NotFound, http.NOT_FOUND),
-    (Conflict, http.CONFLICT),
-    (TooLarge, http.REQUEST_ENTITY_TOO_LARGE),
+    (BadRequest, HTTPStatus.BAD_REQUEST),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 )
 
 
-def secure(request: IRequest) -> None:
+def secure(request: Request) -> None:
     """Set the headers that every answer has."""
     for name, value in _HEADERS.items():
         request.setHeader(name, value)
 
 
-def answer(request: IRequest, members: Mapping[str, Any] | None = None) -> bytes:
+def answer(request: Request, members: Mapping[str, Any] | None = None) -> bytes:
     """Make the JSON answer of what went well."""
     return _json(request, {"ok": True, **(members or {})})
 
 
-def answer_error(request: IRequest, code: int, error: str) -> bytes:
+def answer_error(request: Request, code: HTTPStatus, error: str) -> bytes:
     """Make the JSON answer of what did not, with a sentence that says why."""
-    request.setResponseCode(code)
+    request.setResponseCode(code.value, code.phrase.encode())
     return _json(request, {"ok": False, "error": error})
 
 
-def answer_text(request: IRequest, kind: str, text: bytes) -> bytes:
+def answer_text(request: Request, kind: str, text: bytes) -> bytes:
     """Make an answer that is not JSON; ``kind`` is its media type."""
     request.setHeader("content-type", f"{kind}; charset=utf-8")
     return _sized(request, text)
 
 
-def redirect(request: IRequest, location: str) -> bytes:
+def redirect(request: Request, location: str) -> bytes:
     """Send the browser to another place of this origin, by GET."""
-    request.setResponseCode(http.SEE_OTHER)
+    request.setResponseCode(HTTPStatus.SEE_OTHER)
     request.setHeader("location", location)
     return _sized(request, b"")
 
 
-def code_of(error: PublicError) -> int:
+def code_of(error: PublicError) -> HTTPStatus:
     """The status code of an error that may be shown."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code
-    return http.INTERNAL_SERVER_ERROR
+    return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def answers_errors(app: Klein) -> None:
     """Have a Klein app answer every error as JSON, defects without their insides."""
-    app.handle_errors(PublicError)(_public)
-    app.handle_errors(HTTPException)(_routing)
-    app.handle_errors(Exception)(_defect)
+    handlers: tuple[tuple[type[Exception], Any], ...] = (
+        (PublicError, _public),
+        (HTTPException, _routing),
+        (Exception, _defect),
+    )
+    for kind, handler in handlers:
+        app.handle_errors(kind)(handler)
 
 
 def shielded(operation: "Deferred[None]", what: str) -> "Deferred[None]":
@@ -105,7 +109,7 @@ def shielded(operation: "Deferred[None]", what: str) -> "Deferred[None]":
 
     def ended(result: "Failure | None") -> None:
         if not waiting.called:
-            waiting.callback(result)  # type: ignore[arg-type]  # a Failure makes it fail
+            waiting.callback(result)
         elif isinstance(result, Failure):
             _log.failure("{what}, whose asker has left, failed", result, what=what)
 
@@ -113,41 +117,45 @@ def shielded(operation: "Deferred[None]", what: str) -> "Deferred[None]":
     return waiting
 
 
-def _public(_: object, request: IRequest, failure: Failure) -> bytes:
+def _public(_: object, request: Request, failure: Failure) -> bytes:
     error = failure.value
     assert isinstance(error, PublicError)
     return answer_error(request, code_of(error), str(error))
 
 
-def _routing(_: object, request: IRequest, failure: Failure) -> bytes:
+def _routing(_: object, request: Request, failure: Failure) -> bytes:
     error = failure.value
     assert isinstance(error, HTTPException)
-    if error.code == http.NOT_ALLOWED:
+    if error.code == HTTPStatus.METHOD_NOT_ALLOWED:
         for name, value in error.get_headers():
             if name.lower() == "allow":
                 request.setHeader("allow", value)
         return answer_error(
-            request, http.NOT_ALLOWED, "This can't be done with this method."
+            request,
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "This can't be done with this method.",
         )
     return answer_error(
-        request, error.code or http.NOT_FOUND, "There is nothing at this address."
+        request,
+        HTTPStatus(error.code or HTTPStatus.NOT_FOUND),
+        "There is nothing at this address.",
     )
 
 
-def _defect(_: object, request: IRequest, failure: Failure) -> bytes:
+def _defect(_: object, request: Request, failure: Failure) -> bytes:
     _log.failure("a request could not be answered", failure)
     return answer_error(
         request,
-        http.INTERNAL_SERVER_ERROR,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
         "Something went wrong in the hive; its log says what.",
     )
 
 
-def _json(request: IRequest, members: Mapping[str, Any]) -> bytes:
+def _json(request: Request, members: Mapping[str, Any]) -> bytes:
     request.setHeader("content-type", "application/json")
     return _sized(request, encode(members))
 
 
-def _sized(request: IRequest, body: bytes) -> bytes:
+def _sized(request: Request, body: bytes) -> bytes:
     request.setHeader("content-length", str(len(body)))
     return body

@@ -1,14 +1,14 @@
 """What is shown without a login: the login itself, static files, and that we live."""
 
 import re
+from http import HTTPStatus
 from typing import Any
 
 from klein import Klein
-from twisted.web import http
-from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
+from twisted.web.server import Request
 
-from hyperhive.errors import BadRequest, PublicError
+from hyperhive.errors import BadRequest
 from hyperhive.web.answers import answer, answer_error, answer_text, answers_errors
 from hyperhive.web.answers import redirect as redirected
 from hyperhive.web.context import WebContext
@@ -44,24 +44,24 @@ class Entrance:
         self._streams = streams
 
     @app.route("/healthz", methods=["GET"])
-    def healthz(self, request: IRequest) -> bytes:
+    def healthz(self, request: Request) -> bytes:
         """The daemon answers."""
         return answer_text(request, "text/plain", b"ok\n")
 
     @app.route("/static/", branch=True, methods=["GET"])
-    def static(self, request: IRequest) -> IResource:
+    def static(self, request: Request) -> IResource:
         """Style, scripts, icon."""
         return self._assets
 
     @app.route("/login", methods=["GET"])
-    def login_page(self, request: IRequest) -> bytes:
+    def login_page(self, request: Request) -> bytes:
         """Take a ticket, or show where to type the token."""
         after = _after(query_text(request, "next"))
         ticket = query_text(request, "ticket")
         if ticket is None:
             return self._page(request, after)
         if not self._doorman.tickets.redeem(ticket):
-            request.setResponseCode(http.UNAUTHORIZED)
+            request.setResponseCode(HTTPStatus.UNAUTHORIZED)
             return self._page(
                 request,
                 after,
@@ -72,7 +72,7 @@ class Entrance:
         return redirected(request, after)
 
     @app.route("/login", methods=["POST"])
-    def log_in(self, request: IRequest) -> bytes:
+    def log_in(self, request: Request) -> bytes:
         """Take the token, from the page or from a script."""
         wants_page = "text/html" in (request.getHeader("accept") or "")
         fields = form(request)
@@ -80,16 +80,16 @@ class Entrance:
         if self._doorman.knows(fields.text("token").strip()):
             self._begin_session(request)
             return redirected(request, after) if wants_page else answer(request)
-        code, error = http.UNAUTHORIZED, _WRONG
+        code, error = HTTPStatus.UNAUTHORIZED, _WRONG
         if self._doorman.wrongs.again(address(request)):
-            code, error = http.TOO_MANY_REQUESTS, f"{_WRONG} Wait a minute."
+            code, error = HTTPStatus.TOO_MANY_REQUESTS, f"{_WRONG} Wait a minute."
         if not wants_page:
             return answer_error(request, code, error)
         request.setResponseCode(code)
         return self._page(request, after, error)
 
     @app.route("/logout", methods=["POST"])
-    def log_out(self, request: IRequest) -> bytes:
+    def log_out(self, request: Request) -> bytes:
         """End the session, and the streams that it may hold open."""
         for session in sessions(request):
             self._doorman.sessions.close(session)
@@ -100,7 +100,7 @@ class Entrance:
         )
         return redirected(request, "/login")
 
-    def _begin_session(self, request: IRequest) -> None:
+    def _begin_session(self, request: Request) -> None:
         request.addCookie(
             COOKIE,
             self._doorman.sessions.open().encode(),
@@ -110,7 +110,7 @@ class Entrance:
             sameSite=b"strict",
         )
 
-    def _page(self, request: IRequest, after: str, error: str = "") -> bytes:
+    def _page(self, request: Request, after: str, error: str = "") -> bytes:
         page = self._templates.render(
             "login.html", facts=self._context.facts, after=after, error=error
         )

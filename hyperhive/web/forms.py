@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from attrs import frozen
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from hyperhive.errors import BadRequest
 
@@ -75,7 +75,7 @@ class Form:
         return tuple(_id(name, part) for part in parts)
 
 
-def form(request: IRequest) -> Form:
+def form(request: Request) -> Form:
     """Read the body. No body is a form without fields.
 
     :raises BadRequest: with what is wrong, or which media types are taken.
@@ -93,7 +93,7 @@ def form(request: IRequest) -> Form:
     raise BadRequest(f"Send the fields as {_FORM} or {_JSON}, not {kind[:80]!r}.")
 
 
-def query_text(request: IRequest, name: str) -> str | None:
+def query_text(request: Request, name: str) -> str | None:
     """A field of the query, or ``None``.
 
     :raises BadRequest: if it is not UTF-8.
@@ -107,7 +107,7 @@ def query_text(request: IRequest, name: str) -> str | None:
         raise BadRequest(f"{name!r} in the query is not UTF-8.") from None
 
 
-def query_number(request: IRequest, name: str, low: int, high: int) -> int | None:
+def query_number(request: Request, name: str, low: int, high: int) -> int | None:
     """A number of the query, or ``None``.
 
     :raises BadRequest: naming it and what is allowed.

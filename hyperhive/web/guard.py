@@ -8,12 +8,12 @@ comes the login.
 import ipaddress
 import re
 import socket
+from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
 from twisted.logger import Logger
-from twisted.web import http
-from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
 
 from hyperhive.web.answers import answer_error, redirect, secure
 from hyperhive.web.login import Doorman
@@ -44,7 +44,7 @@ class Guard(Resource):
         because a page of somebody else's has a name.
     """
 
-    isLeaf = True  # noqa: N815  # Twisted's name
+    isLeaf = True
     _log = Logger()
 
     def __init__(
@@ -60,14 +60,14 @@ class Guard(Resource):
         self._inside = inside
         self._names = names
 
-    def render(self, request: IRequest) -> int | bytes:
+    def render(self, request: Request) -> int | bytes:
         """Answer what may not pass; hand on what may."""
         secure(request)
         refusal = self._refuse_host(request) or self._refuse_origin(request)
         if refusal is not None:
             return refusal
-        if request.postpath[:1] and request.postpath[0] in PUBLIC:
-            return self._entrance.render(request)
+        if _first(request) in PUBLIC:
+            return _handed_on(request, self._entrance)
         refusal = self._refuse_stranger(request)
         if refusal is not None:
             return refusal
@@ -77,17 +77,16 @@ class Guard(Resource):
                 method=request.method.decode("ascii", "replace"),
                 path=request.path.decode("ascii", "replace"),
             )
-        if request.postpath[:1] == [b"logout"]:
-            return self._entrance.render(request)
-        return self._inside.render(request)
+        leaving = _first(request) == b"logout"
+        return _handed_on(request, self._entrance if leaving else self._inside)
 
-    def _refuse_host(self, request: IRequest) -> bytes | None:
+    def _refuse_host(self, request: Request) -> bytes | None:
         hosts = request.requestHeaders.getRawHeaders("host") or []
         if len(hosts) == 1 and self._is_ours(hosts[0]):
             return None
         return answer_error(
             request,
-            http.MISDIRECTED_REQUEST,
+            HTTPStatus.MISDIRECTED_REQUEST,
             "This host name is not one of the hive's: use localhost, an IP address, "
             f"or this machine's name ({', '.join(sorted(self._names))}).",
         )
@@ -105,7 +104,7 @@ class Guard(Resource):
             return False
         return True
 
-    def _refuse_origin(self, request: IRequest) -> bytes | None:
+    def _refuse_origin(self, request: Request) -> bytes | None:
         """Refuse a change that another page asks for with our cookie.
 
         No ``Origin`` is fine with a bearer, and for a login: there the token is
@@ -120,17 +119,17 @@ class Guard(Resource):
         elif origin is not None:
             foreign = _netloc(origin) != (request.getHeader("host") or "").lower()
         else:
-            foreign = bearer(request) is None and request.postpath[:1] != [b"login"]
+            foreign = bearer(request) is None and _first(request) != b"login"
         if not foreign:
             return None
         return answer_error(
             request,
-            http.FORBIDDEN,
+            HTTPStatus.FORBIDDEN,
             "This request does not come from the hive's own page. A script sends "
             "the operator's token as a bearer and no Origin.",
         )
 
-    def _refuse_stranger(self, request: IRequest) -> bytes | None:
+    def _refuse_stranger(self, request: Request) -> bytes | None:
         token = bearer(request)
         if token is not None:
             if self._doorman.knows(token):
@@ -146,31 +145,39 @@ class Guard(Resource):
         request.setHeader("www-authenticate", 'Bearer realm="hyperhive"')
         return answer_error(
             request,
-            http.UNAUTHORIZED,
+            HTTPStatus.UNAUTHORIZED,
             "Log in first: open the link that `hive-c0re login-url` prints, or send "
             "the operator's token as a bearer.",
         )
 
-    def _wrong_token(self, request: IRequest) -> bytes:
+    def _wrong_token(self, request: Request) -> bytes:
         if self._doorman.wrongs.again(address(request)):
             return answer_error(
-                request, http.TOO_MANY_REQUESTS, "Too many wrong tokens: wait a minute."
+                request,
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "Too many wrong tokens: wait a minute.",
             )
         request.setHeader("www-authenticate", 'Bearer realm="hyperhive"')
         return answer_error(
-            request, http.UNAUTHORIZED, "This is not the operator's token."
+            request, HTTPStatus.UNAUTHORIZED, "This is not the operator's token."
         )
 
 
-def bearer(request: IRequest) -> str | None:
+def host_name(request: Request) -> str:
+    """The host that a request was sent to, without its port; brackets stay."""
+    match = _HOST.fullmatch(request.getHeader("host") or "")
+    return "localhost" if match is None else match[1]
+
+
+def bearer(request: Request) -> str | None:
     """The token of an ``Authorization: Bearer`` header."""
     scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def sessions(request: IRequest) -> list[str]:
+def sessions(request: Request) -> list[str]:
     """The values of our cookie, the first few: one browser sends one."""
-    found = []
+    found: list[str] = []
     for header in request.requestHeaders.getRawHeaders(b"cookie") or []:
         for pair in header.split(b";"):
             name, _, value = pair.strip().partition(b"=")
@@ -179,9 +186,19 @@ def sessions(request: IRequest) -> list[str]:
     return found
 
 
-def address(request: IRequest) -> str:
+def address(request: Request) -> str:
     """Where a request comes from, as far as it is known."""
     return str(getattr(request.getClientAddress(), "host", "a socket"))
+
+
+def _first(request: Request) -> bytes:
+    """The path's first segment."""
+    return (request.postpath or [b""])[0]
+
+
+def _handed_on(request: Request, resource: IResource) -> int | bytes:
+    result: int | bytes = resource.render(request)
+    return result
 
 
 def _netloc(origin: str) -> str | None:

@@ -1,9 +1,9 @@
 """Requests with a bounded body, and the site that makes them."""
 
+from http import HTTPStatus
 from typing import Any
 
-from twisted.web.http import REQUEST_ENTITY_TOO_LARGE
-from twisted.web.iweb import IRequest
+from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
@@ -33,14 +33,14 @@ class BoundedRequest(Request):
     _received = 0
     _too_large = False
 
-    def gotLength(self, length: int | None) -> None:  # noqa: N802  # Twisted's name
+    def gotLength(self, length: int | None) -> None:
         """See the length that was announced, if it was."""
         self._too_large = length is not None and length > MAX_BODY
         super().gotLength(None if self._too_large else length)
         if length is not None and length > MAX_DISCARDED:
             self._cut()
 
-    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+    def handleContentChunk(self, data: bytes) -> None:
         """Take a piece of the body, or throw it away."""
         self._received += len(data)
         if self._received > MAX_DISCARDED:
@@ -59,7 +59,7 @@ class BoundedRequest(Request):
         secure(self)
         body = answer_error(
             self,
-            REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"A request's body is at most {MAX_BODY} bytes.",
         )
         self.write(body)
@@ -75,13 +75,13 @@ class BoundedRequest(Request):
 class HiveSite(Site):
     """A site over one resource, without Twisted's access log: it would hold login links."""
 
-    requestFactory = BoundedRequest  # noqa: N815  # Twisted's name
-    displayTracebacks = False  # noqa: N815
+    requestFactory = BoundedRequest
+    displayTracebacks = False
 
     def __init__(self, resource: IResource, reactor: Any) -> None:
         super().__init__(
             resource, parsePOSTFormSubmission=False, timeout=IDLE, reactor=reactor
         )
 
-    def log(self, request: IRequest) -> None:
+    def log(self, request: HTTPRequest) -> None:
         """Nothing: the guard logs what changes something."""

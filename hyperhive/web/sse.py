@@ -1,14 +1,13 @@
 """Server-sent events: each stream is one bounded subscription to the bus."""
 
 from collections.abc import Callable, Set
+from http import HTTPStatus
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.web import http
-from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from hyperhive.bus import Event, EventBus, Subscription
@@ -76,7 +75,7 @@ class EventStream(Resource):
     :param agent: only events about this agent.
     """
 
-    isLeaf = True  # noqa: N815  # Twisted's name
+    isLeaf = True
 
     def __init__(
         self,
@@ -91,13 +90,13 @@ class EventStream(Resource):
         self._topics = None if topics is None else frozenset(topics)
         self._agent = agent
 
-    def render_GET(self, request: IRequest) -> int | bytes:  # noqa: N802
+    def render_GET(self, request: Request) -> int | bytes:
         """Open the stream."""
         since = _since(request)
         if len(self._streams) >= MAX_STREAMS:
             return answer_error(
                 request,
-                http.SERVICE_UNAVAILABLE,
+                HTTPStatus.SERVICE_UNAVAILABLE,
                 f"{MAX_STREAMS} event streams are open already: close some pages.",
             )
         request.setHeader("content-type", "text/event-stream; charset=utf-8")
@@ -125,7 +124,7 @@ class _Subscriber:
     """
 
     def __init__(
-        self, request: IRequest, ended: "Callable[[_Subscriber], None]"
+        self, request: Request, ended: "Callable[[_Subscriber], None]"
     ) -> None:
         self._request = request
         self._ended = ended
@@ -166,19 +165,19 @@ class _Subscriber:
             self._request.unregisterProducer()
             self._request.finish()
 
-    def pauseProducing(self) -> None:  # noqa: N802  # Twisted's name
+    def pauseProducing(self) -> None:
         """See IPushProducer."""
         self._flowing = False
         if self._subscription is not None:
             self._subscription.pause()
 
-    def resumeProducing(self) -> None:  # noqa: N802
+    def resumeProducing(self) -> None:
         """See IPushProducer."""
         self._flowing = True
         if self._subscription is not None:
             self._subscription.resume()
 
-    def stopProducing(self) -> None:  # noqa: N802
+    def stopProducing(self) -> None:
         """See IPushProducer."""
         self._over()
 
@@ -189,7 +188,7 @@ class _Subscriber:
             self._ended(self)
 
 
-def _since(request: IRequest) -> int | None:
+def _since(request: Request) -> int | None:
     """Where the reader left off: what the browser says of itself is newer than the URL."""
     last = request.getHeader("last-event-id")
     if last is None or last == "":

@@ -7,12 +7,13 @@ digest over all of them stands in the path of each.
 
 import hashlib
 import mimetypes
+from http import HTTPStatus
 from importlib.resources import files
 
 from attrs import frozen
-from twisted.web import http
-from twisted.web.iweb import IRequest
+from twisted.web.http import CACHED
 from twisted.web.resource import Resource
+from twisted.web.server import Request
 
 from hyperhive.web.answers import answer_error
 
@@ -36,7 +37,7 @@ class Assets(Resource):
     :param package: the package's name.
     """
 
-    isLeaf = True  # noqa: N815  # Twisted's name
+    isLeaf = True
 
     def __init__(self, package: str) -> None:
         super().__init__()
@@ -58,19 +59,19 @@ class Assets(Resource):
         self._assets[name]
         return f"/static/{self.digest}/{name}"
 
-    def render(self, request: IRequest) -> bytes:
+    def render(self, request: Request) -> bytes:
         """Answer one file; what it was in another version is not here."""
-        path = [part.decode("utf-8", "replace") for part in request.postpath]
+        path = [part.decode("utf-8", "replace") for part in request.postpath or ()]
         asset = None
         if len(path) == 2 and path[0] == self.digest:
             asset = self._assets.get(path[1])
         if asset is None:
             return answer_error(
-                request, http.NOT_FOUND, "There is no such file in this version."
+                request, HTTPStatus.NOT_FOUND, "There is no such file in this version."
             )
         request.setHeader("content-type", asset.kind)
         request.setHeader("cache-control", "public, max-age=31536000, immutable")
-        if request.setETag(f'"{self.digest}"'.encode()) is http.CACHED:
+        if request.setETag(f'"{self.digest}"'.encode()) is CACHED:
             return b""
         request.setHeader("content-length", str(len(asset.body)))
         return asset.body

@@ -73,10 +73,10 @@ class RawClient(Protocol):
 
     def write(self, *messages: bytes | dict[str, Any]) -> None:
         """Send lines: bytes as they are, objects as JSON."""
-        self.transport.writeSequence(
-            one if isinstance(one, bytes) else json.dumps(one).encode() + b"\n"
-            for one in messages
-        )
+        for one in messages:
+            self.transport.write(
+                one if isinstance(one, bytes) else json.dumps(one).encode() + b"\n"
+            )
 
     def ask(self, method: str, params: dict[str, Any] | None = None) -> int:
         """Send a request and give its id."""

@@ -1,0 +1,132 @@
+"""One agent's page: its state, its stream with its past, and the prompt."""
+
+from collections.abc import Callable
+
+from klein import Klein
+from twisted.web.resource import IResource
+from twisted.web.server import Request
+
+from hyperhive.names import OPERATOR
+from hyperhive.web.answers import answer, answer_text, answers_errors, shielded
+from hyperhive.web.context import WebContext
+from hyperhive.web.forms import form, query_number
+from hyperhive.web.snapshot import agent_state
+from hyperhive.web.sse import EventStream, Streams
+from hyperhive.web.templates import Templates
+
+#: How many events a page of history has, at most and where nothing is said.
+MAX_EVENTS = 1000
+EVENTS = 200
+_MAX_SEQ = 2**63 - 1
+_TOPICS = frozenset({"turn", "stream", "note", "agent", "message", "notice"})
+
+
+class AgentPage:
+    """Serves an agent under any base: its addresses are all relative.
+
+    :param home: where the dashboard is for whoever asks, as a URL or path.
+    """
+
+    app = Klein()
+
+    def __init__(
+        self,
+        context: WebContext,
+        templates: Templates,
+        streams: Streams,
+        name: str,
+        home: Callable[[Request], str | None],
+    ) -> None:
+        self._context = context
+        self._templates = templates
+        self._streams = streams
+        self._name = name
+        self._home = home
+
+    @app.route("/", methods=["GET"])
+    async def page(self, request: Request) -> bytes:
+        """The page, with its first state in it."""
+        state = await agent_state(self._context, self._name)
+        page = self._templates.render(
+            "agent.html",
+            facts=self._context.facts,
+            state=state,
+            home=self._home(request),
+        )
+        return answer_text(request, "text/html", page)
+
+    @app.route("/api/state", methods=["GET"])
+    async def state(self, request: Request) -> bytes:
+        """Everything that the page shows, but for the stream."""
+        return answer(request, await agent_state(self._context, self._name))
+
+    @app.route("/events/history", methods=["GET"])
+    async def history(self, request: Request) -> bytes:
+        """A page of stored events, oldest first; ``before`` asks for the page before."""
+        page = await self._context.agents.history(
+            self._name,
+            query_number(request, "before", 1, _MAX_SEQ),
+            query_number(request, "limit", 1, MAX_EVENTS) or EVENTS,
+        )
+        # The events are JSON already, and may be many: they are not parsed again.
+        return answer_text(
+            request,
+            "application/json",
+            b'{"ok":true,"before":%s,"events":[%s]}'
+            % (
+                b"null" if page.before is None else b"%d" % page.before,
+                b",".join(page.events),
+            ),
+        )
+
+    @app.route("/events/stream", methods=["GET"])
+    def events(self, request: Request) -> IResource:
+        """What happens to this agent."""
+        self._context.agents.status(self._name)
+        return EventStream(self._streams, self._context.bus, _TOPICS, self._name)
+
+    @app.route("/send", methods=["POST"])
+    async def send(self, request: Request) -> bytes:
+        """Write to the agent as the operator."""
+        fields = form(request)
+        self._context.agents.status(self._name)
+        ids = await self._context.broker.send(
+            OPERATOR, self._name, fields.text("body"), fields.number("in_reply_to")
+        )
+        return answer(request, {"ids": ids})
+
+    @app.route("/api/cancel", methods=["POST"])
+    async def cancel(self, request: Request) -> bytes:
+        """Interrupt its turn."""
+        await shielded(
+            self._context.agents.cancel_turn(self._name), f"cancel {self._name}"
+        )
+        return answer(request)
+
+    @app.route("/api/compact", methods=["POST"])
+    async def compact(self, request: Request) -> bytes:
+        """Have it compact its session."""
+        await shielded(
+            self._context.agents.compact(self._name), f"compact {self._name}"
+        )
+        return answer(request)
+
+    @app.route("/api/new-session", methods=["POST"])
+    async def new_session(self, request: Request) -> bytes:
+        """Have its next turn begin a new session."""
+        await shielded(
+            self._context.agents.new_session(self._name), f"new session {self._name}"
+        )
+        return answer(request)
+
+    @app.route("/api/model", methods=["POST"])
+    async def model(self, request: Request) -> bytes:
+        """Choose the model of its next turns; an empty one goes back to the hive's."""
+        model = form(request).text("model").strip()
+        await shielded(
+            self._context.agents.set_model(self._name, model), f"model {self._name}"
+        )
+        return answer(request, {"model": self._context.agents.status(self._name).model})
+
+
+answers_errors(AgentPage.app)

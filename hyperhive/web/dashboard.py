@@ -1,0 +1,206 @@
+"""The dashboard's origin: its page, its state, and the operator's verbs on agents."""
+
+from typing import Any
+
+from klein import Klein
+from twisted.web.resource import IResource
+from twisted.web.server import Request
+
+from hyperhive.errors import BadRequest
+from hyperhive.messages.interfaces import Message
+from hyperhive.names import MANAGER_MAILBOX, OPERATOR, SYSTEM, check_agent_name
+from hyperhive.web.agentpage import AgentPage
+from hyperhive.web.answers import (
+    answer,
+    answer_text,
+    answers_errors,
+    redirect,
+    shielded,
+)
+from hyperhive.web.context import WebContext
+from hyperhive.web.forms import form, query_number, query_text
+from hyperhive.web.metrics import Metrics
+from hyperhive.web.snapshot import dashboard_state
+from hyperhive.web.sse import EventStream, Streams
+from hyperhive.web.templates import Templates
+
+#: The longest page of messages, in rows and in characters of their bodies.
+MAX_PAGE = 100
+MAX_PAGE_CHARS = 512 * 1024
+#: How many rows can be marked as read at once.
+MAX_READ = 200
+#: How many topics a stream can be narrowed to.
+MAX_TOPICS = 20
+_MAX_ID = 2**63 - 1
+_MAILBOXES = frozenset({MANAGER_MAILBOX, OPERATOR, SYSTEM})
+
+
+class Dashboard:
+    """Serves everything behind the login but the static files."""
+
+    app = Klein()
+
+    def __init__(
+        self,
+        context: WebContext,
+        templates: Templates,
+        streams: Streams,
+        metrics: Metrics,
+    ) -> None:
+        self._context = context
+        self._templates = templates
+        self._streams = streams
+        self._metrics = metrics
+
+    @app.route("/", methods=["GET"])
+    async def page(self, request: Request) -> bytes:
+        """The dashboard, with its first state in it."""
+        state = await dashboard_state(self._context)
+        page = self._templates.render(
+            "dashboard.html", facts=self._context.facts, state=state
+        )
+        return answer_text(request, "text/html", page)
+
+    @app.route("/agent/<name>", methods=["GET"])
+    def agent_page_without_slash(self, request: Request, name: str) -> bytes:
+        """The page's own addresses are relative: it must end in a slash."""
+        return redirect(request, f"/agent/{self._context.agents.status(name).name}/")
+
+    @app.route("/agent/<name>/", branch=True)
+    def agent_page(self, request: Request, name: str) -> IResource:
+        """Everything of one agent's page."""
+        self._context.agents.status(name)
+        page = AgentPage(
+            self._context, self._templates, self._streams, name, lambda request: "/"
+        )
+        return page.app.resource()
+
+    @app.route("/api/state", methods=["GET"])
+    async def state(self, request: Request) -> bytes:
+        """Everything that the dashboard shows."""
+        return answer(request, await dashboard_state(self._context))
+
+    @app.route("/api/messages", methods=["GET"])
+    async def messages(self, request: Request) -> bytes:
+        """A page of messages, whole, oldest first; ``before`` asks for the page before."""
+        limit = query_number(request, "limit", 1, MAX_PAGE) or MAX_PAGE
+        found = await self._context.broker.history(
+            _mailbox(query_text(request, "agent")),
+            query_number(request, "before", 1, _MAX_ID),
+            limit,
+        )
+        page = _newest_that_fit(found)
+        members: dict[str, Any] = {"messages": [row.as_wire() for row in page]}
+        if page and (len(found) == limit or len(page) < len(found)):
+            members["before"] = page[0].id
+        return answer(request, members)
+
+    @app.route("/events/stream", methods=["GET"])
+    def events(self, request: Request) -> IResource:
+        """Everything that happens, or what ``topics`` names."""
+        text = query_text(request, "topics")
+        topics = None if text is None else {one.strip() for one in text.split(",")}
+        if topics is not None and len(topics) > MAX_TOPICS:
+            raise BadRequest(f"A stream has at most {MAX_TOPICS} topics.")
+        return EventStream(self._streams, self._context.bus, topics)
+
+    @app.route("/messages/stream", methods=["GET"])
+    def message_events(self, request: Request) -> IResource:
+        """What happens to messages."""
+        return EventStream(self._streams, self._context.bus, {"message"})
+
+    @app.route("/metrics", methods=["GET"])
+    def metrics(self, request: Request) -> bytes:
+        """For Prometheus."""
+        return answer_text(
+            request, "text/plain; version=0.0.4", self._metrics.render().encode()
+        )
+
+    @app.route("/spawn", methods=["POST"])
+    async def spawn(self, request: Request) -> bytes:
+        """Make an agent."""
+        name = form(request).text("name").strip()
+        await shielded(self._context.agents.spawn(name), f"spawn {name[:40]}")
+        return answer(request, {"name": name})
+
+    @app.route("/start/<name>", methods=["POST"])
+    async def start(self, request: Request, name: str) -> bytes:
+        """Start an agent."""
+        await shielded(self._context.agents.start(name, OPERATOR), f"start {name}")
+        return answer(request)
+
+    @app.route("/kill/<name>", methods=["POST"])
+    async def kill(self, request: Request, name: str) -> bytes:
+        """Stop an agent: at once, or ``graceful``, when its turn has ended."""
+        graceful = form(request).flag("graceful", False)
+        await shielded(
+            self._context.agents.stop(name, OPERATOR, graceful), f"stop {name}"
+        )
+        return answer(request)
+
+    @app.route("/restart/<name>", methods=["POST"])
+    async def restart(self, request: Request, name: str) -> bytes:
+        """Stop an agent and start it again."""
+        await shielded(self._context.agents.restart(name, OPERATOR), f"restart {name}")
+        return answer(request)
+
+    @app.route("/destroy/<name>", methods=["POST"])
+    async def destroy(self, request: Request, name: str) -> bytes:
+        """Remove an agent, with ``purge`` also what it kept."""
+        purge = form(request).flag("purge", False)
+        await shielded(self._context.agents.destroy(name, purge), f"destroy {name}")
+        return answer(request)
+
+    @app.route("/pause/<name>", methods=["POST"])
+    async def pause(self, request: Request, name: str) -> bytes:
+        """Give an agent no further turn, or go on."""
+        paused = form(request).flag("paused")
+        await shielded(self._context.agents.set_paused(name, paused), f"pause {name}")
+        return answer(request, {"paused": paused})
+
+    @app.route("/requeue/<int:message>", methods=["POST"])
+    async def requeue(self, request: Request, message: int) -> bytes:
+        """Queue a dead message again."""
+        if message > _MAX_ID:
+            raise BadRequest("No message has such an id.")
+        await self._context.broker.requeue(message)
+        return answer(request)
+
+    @app.route("/op-send", methods=["POST"])
+    async def send(self, request: Request) -> bytes:
+        """Write to an agent, or to ``*``, as the operator."""
+        fields = form(request)
+        ids = await self._context.broker.send(
+            OPERATOR,
+            fields.text("to").strip(),
+            fields.text("body"),
+            fields.number("in_reply_to"),
+        )
+        return answer(request, {"ids": ids})
+
+    @app.route("/read", methods=["POST"])
+    async def read(self, request: Request) -> bytes:
+        """Mark messages of the operator's inbox as read."""
+        ids = form(request).numbers("ids", MAX_READ)
+        return answer(request, {"read": await self._context.broker.mark_read(ids)})
+
+
+def _mailbox(name: str | None) -> str | None:
+    """A mailbox or an agent's name, also of an agent that is gone: its messages are not."""
+    if name is None or name == "" or name in _MAILBOXES:
+        return name or None
+    return check_agent_name(name)
+
+
+def _newest_that_fit(messages: list[Message]) -> list[Message]:
+    fitting: list[Message] = []
+    size = 0
+    for message in reversed(messages):
+        size += len(message.body)
+        if fitting and size > MAX_PAGE_CHARS:
+            break
+        fitting.append(message)
+    return fitting[::-1]
+
+
+answers_errors(Dashboard.app)

@@ -1,0 +1,73 @@
+"""What a page shows at once: the state, with the number of the event that it includes."""
+
+from typing import Any
+
+from hyperhive.messages.interfaces import Message
+from hyperhive.names import OPERATOR
+from hyperhive.web.context import WebContext
+
+#: How many messages the dashboard shows of the flow and of the operator's inbox.
+FLOW = 50
+#: How many messages and turns an agent's page shows.
+AGENT_INBOX = 20
+AGENT_TURNS = 20
+#: A snapshot holds this much of a body (characters); the page asks for the rest.
+MAX_SHOWN = 4000
+
+
+async def dashboard_state(context: WebContext) -> dict[str, Any]:
+    """Everything that the dashboard shows.
+
+    The number is taken before the reads: what happens in between is then in both
+    the snapshot and the stream, and the page takes it once.
+    """
+    seq = context.bus.seq
+    messages = await context.broker.history(None, None, FLOW)
+    inbox = await context.broker.inbox(OPERATOR, FLOW)
+    return {
+        "seq": seq,
+        **facts(context),
+        "agents": [status.as_wire() for status in context.agents.statuses()],
+        "messages": [shown(message) for message in messages],
+        "inbox": [shown(message) for message in inbox],
+    }
+
+
+async def agent_state(context: WebContext, name: str) -> dict[str, Any]:
+    """Everything that an agent's page shows, but for its stream's past.
+
+    :raises NoSuchAgent:
+    """
+    seq = context.bus.seq
+    context.agents.status(name)
+    inbox = await context.broker.inbox(name, AGENT_INBOX)
+    turns = await context.broker.turns(name, AGENT_TURNS)
+    return {
+        "seq": seq,
+        **facts(context),
+        "agent": context.agents.status(name).as_wire(),
+        "inbox": [shown(message) for message in inbox],
+        "turns": [turn.as_wire() for turn in turns],
+    }
+
+
+def facts(context: WebContext) -> dict[str, Any]:
+    """What holds for the whole hive."""
+    probe = context.facts.probe
+    return {
+        "version": context.facts.version,
+        "demo": context.facts.demo,
+        "driver": probe.driver,
+        "isolated": probe.isolated,
+        "weaknesses": list(probe.weaknesses),
+        "notices": list(context.notices.all()),
+    }
+
+
+def shown(message: Message) -> dict[str, Any]:
+    """A message's row; of a long body only the beginning, and how long it is."""
+    row = message.as_wire()
+    if len(message.body) > MAX_SHOWN:
+        row["body"] = message.body[:MAX_SHOWN]
+        row["body_chars"] = len(message.body)
+    return row
