@@ -305,7 +305,12 @@ class Hive(Service):
         new.write_text(json.dumps(facts) + "\n")
         new.replace(layout.daemon_json)
         if self._print_login:
-            print(_greeting(web.login_url(), probe, executable), flush=True)
+            # Not the log, into which twistd turns what is printed: this is a secret.
+            print(
+                _greeting(web.login_url(), probe, executable),
+                file=sys.__stdout__,
+                flush=True,
+            )
 
     def _info(
         self, agents: Agents, broker: Broker, probe: Probe, executable: Executable

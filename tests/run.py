@@ -56,13 +56,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _closing(result: Any) -> int:
-    skipped = result.skips + [(test, reason) for test, reason, *_ in result.expectedFailures]
-    failed = (
-        len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
-    )
+    skipped = result.skips + [
+        (test, reason) for test, reason, *_ in result.expectedFailures
+    ]
+    failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     for test, reason in skipped:
         print(f"skipped: {test.id()}: {reason}")
-    print(f"{result.passed} passed, {failed} failed, {len(skipped)} skipped", flush=True)
+    print(
+        f"{result.passed} passed, {failed} failed, {len(skipped)} skipped", flush=True
+    )
     forbidden = bool(os.environ.get("HYPERHIVE_FORBID_SKIPS")) and bool(skipped)
     return 1 if failed or forbidden or not result.passed else 0
 

@@ -148,7 +148,7 @@ def _disconnected(reading: TurnReading) -> Verdict:
 def _bad(reading: TurnReading, result: Result) -> Verdict:
     """Read a result that is an error, the closest word first."""
     note = _note(result.text)
-    if _too_long(result):
+    if result.terminal_reason in _FULL:
         return Verdict(Outcome.PROMPT_TOO_LONG, note)
     match result.error:
         case "authentication_failed":
@@ -178,23 +178,6 @@ def _bad(reading: TurnReading, result: Result) -> Verdict:
         return Verdict(Outcome.VANISHED, "claude was interrupted from outside the hive")
     own = _OWN_LIMITS.get(result.subtype or "")
     return Verdict(Outcome.FAILED, own or note or "claude ended with an error")
-
-
-def _too_long(result: Result) -> bool:
-    """Whether the session no longer fits.
-
-    Up to 2.1.2xx the terminal reason of every API failure is ``completed``. There
-    the error's class is all there is; what else has that class has a status of
-    its own (413) or is a refusal.
-    """
-    if result.terminal_reason in _FULL:
-        return True
-    return (
-        result.terminal_reason == "completed"
-        and result.error == "invalid_request"
-        and result.status in (None, 400)
-        and result.stop_reason != "refusal"
-    )
 
 
 def _limited(reading: TurnReading, note: str | None) -> Verdict:

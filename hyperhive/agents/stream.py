@@ -14,9 +14,9 @@ from hyperhive.agents.events import (
     RateLimit,
     Result,
     add,
+    as_count,
     as_dict,
     as_list,
-    as_number,
     as_text,
     retry_sentence,
     spent,
@@ -268,9 +268,9 @@ class TurnReading:
             }
 
     def _compacted(self, event: Mapping[str, Any]) -> None:
-        left = as_number(as_dict(event.get("compact_metadata")).get("post_tokens"))
+        left = as_dict(event.get("compact_metadata")).get("post_tokens")
         self.compacted = True
-        self.compacted_to = self._context = None if left is None else int(left)
+        self.compacted_to = self._context = as_count(left) or None
 
     def _limited(self, info: object) -> None:
         if isinstance(info, dict):

@@ -179,7 +179,7 @@ class Work:
             end.usage,
         )
         self._settled(self, record)
-        shop.bus.publish("turn_end", {"turn": turn.id, **record.as_wire()}, turn.agent)
+        shop.bus.publish("turn_end", _told(record), turn.agent)
         await self._clean_up()
 
     def end(self, why: EndedBy) -> None:
@@ -239,6 +239,15 @@ class Work:
 
     def _note(self, text: str) -> None:
         self._shop.bus.publish("note", {"text": text}, self.turn.agent)
+
+
+def _told(record: TurnRecord) -> dict[str, object]:
+    """A turn's row as members of an event, which has a kind and an agent of its own."""
+    fields: dict[str, object] = record.as_wire()
+    fields["turn"] = fields.pop("id")
+    fields["turn_kind"] = fields.pop("kind")
+    del fields["agent"]
+    return fields
 
 
 def _shown(message: Message) -> dict[str, object]:

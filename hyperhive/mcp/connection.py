@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, cast
 
+import anyio
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp.types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -146,7 +147,11 @@ class McpConnection(Protocol):
         self._socket.abortConnection()
 
     def _broken(self, failure: Failure) -> None:
-        if failure.check(CancelledError) is None:
+        expected = failure.check(CancelledError) is not None
+        if self._closing and isinstance(failure.value, ExceptionGroup):
+            # Cancelled while it relays a message, the SDK fails to hand it on.
+            expected = failure.value.split(anyio.BrokenResourceError)[1] is None
+        if not expected:
             self._log.failure("MCP connection {name} broke", failure, name=self.name)
 
     def _served(self, _: None) -> None:
@@ -167,13 +172,13 @@ class McpConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let the server end."""
+        self._lost.callback(None)
         if self._watch.running:
             self._watch.stop()
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
         self._outbox.close()
         self._incoming.end()
-        self._lost.callback(None)
 
     def readConnectionLost(self) -> None:
         """The peer writes no more, or has left: answer what it asked, if it is there."""
@@ -264,7 +269,7 @@ class McpConnection(Protocol):
     def _unload(self, weight: int) -> None:
         """Count down what was counted up; go on reading if there is room."""
         self._load -= weight
-        if self._over:
+        if self._over or self._lost.called:
             return
         if self._paused and self._load <= RESUME_AT:
             self._take_lines()

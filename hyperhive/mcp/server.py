@@ -128,3 +128,9 @@ async def _explain(ctx: Context, call_next: CallNext) -> HandlerResult:
             INVALID_PARAMS,
             f"The parameters of {ctx.method} are wrong at {where}: {first['msg']}.",
         ) from None
+    except MCPError as error:
+        # The SDK's wording for all that comes before the handshake.
+        if error.code == INVALID_PARAMS and error.data == "":
+            text = f"{ctx.method} came before the handshake: send initialize first."
+            raise MCPError(INVALID_PARAMS, text) from None
+        raise

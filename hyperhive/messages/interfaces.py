@@ -42,6 +42,14 @@ class NotYourTurn(Conflict):
     """``recv`` outside a turn of an agent that is not paused."""
 
 
+class NoSuchTurn(NotFound):
+    """No turn of that id runs."""
+
+
+class TurnRuns(Conflict):
+    """The agent is in a turn already: it has one at a time."""
+
+
 class MessageState(Enum):
     """Where a message is in its life."""
 
@@ -292,7 +300,10 @@ class IBroker(Interface):
         """Begin a turn and lease to it the oldest queued message.
 
         :param kind: ``message``, or ``compact`` for a turn without a message.
-        :return: ``None`` if the kind is ``message`` and nothing is queued.
+        :return: ``None`` if the kind is ``message`` and nothing is queued, or the
+            agent is paused.
+        :raises TurnRuns: one turn at a time.
+        :raises UnknownRecipient: if there is no such agent.
         """
 
     def end_turn(
@@ -304,7 +315,10 @@ class IBroker(Interface):
         """End a turn, and with it what it leased: done, queued again, or dead.
 
         Notices of dead messages to sender and operator, ``notices``, and what
-        ``also`` writes, are in the same transaction.
+        ``also`` writes, are in the same transaction. A notice to somebody who does
+        not exist is logged and left out.
+
+        :raises NoSuchTurn: if it does not run.
         """
 
     def turns(agent: str, limit: int = 20) -> Deferred[list[TurnRecord]]:
@@ -321,6 +335,9 @@ class IBroker(Interface):
 
         Fires with how many messages were given back.
         """
+
+    def end_waits(agent: str) -> None:
+        """Answer its waiting ``receive`` with nothing: it was paused, or goes on."""
 
     def watch(callback: Callable[[str], None]) -> None:
         """Call back with an agent's name when something was queued for it that no

@@ -41,7 +41,8 @@ BROKER = (
         cost_usd           REAL
     ) STRICT;
     CREATE INDEX turns_by_agent ON turns (agent, id);
-    CREATE INDEX turns_running ON turns (id) WHERE ended_at IS NULL;
+    -- One turn at a time for an agent.
+    CREATE UNIQUE INDEX turns_running ON turns (agent) WHERE ended_at IS NULL;
 
     CREATE TABLE messages (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -18,7 +18,7 @@ from hyperhive.web.templates import Templates
 MAX_EVENTS = 1000
 EVENTS = 200
 _MAX_SEQ = 2**63 - 1
-_TOPICS = frozenset({"turn", "stream", "note", "agent", "message", "notice"})
+_TOPICS = frozenset({"turn", "stream", "note", "agent", "message"})
 
 
 class AgentPage:

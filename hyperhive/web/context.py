@@ -1,5 +1,8 @@
 """What every part of the web room is given: the rooms below, and facts to show."""
 
+import time
+from collections.abc import Callable
+
 from attrs import frozen
 
 from hyperhive.agents.interfaces import IAgents
@@ -26,7 +29,10 @@ class Facts:
 
 @frozen
 class WebContext:
-    """The rooms below and the facts, as one value."""
+    """The rooms below and the facts, as one value.
+
+    :param now: the wall clock.
+    """
 
     agents: IAgents
     broker: IBroker
@@ -34,3 +40,4 @@ class WebContext:
     layout: Layout
     facts: Facts
     notices: Notices
+    now: Callable[[], float] = time.time

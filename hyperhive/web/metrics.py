@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from hyperhive.bus import Event, Subscription
 from hyperhive.web.context import WebContext
@@ -15,17 +15,11 @@ Labels = Mapping[str, str]
 
 
 class Metrics:
-    """Counts what goes over the bus since the start, and measures the rest when asked.
+    """Counts what goes over the bus since the start, and measures the rest when asked."""
 
-    :param now: the wall clock.
-    """
-
-    def __init__(
-        self, context: WebContext, streams: Streams, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, context: WebContext, streams: Streams) -> None:
         self._context = context
         self._streams = streams
-        self._now = now
         self._messages: Counter[str] = Counter()
         self._turns: Counter[str] = Counter()
         self._subscription: Subscription | None = None
@@ -60,7 +54,7 @@ class Metrics:
                 "uptime_seconds",
                 "gauge",
                 "How long the daemon has run.",
-                [({}, round(self._now() - facts.started_at, 3))],
+                [({}, round(self._context.now() - facts.started_at, 3))],
             ),
             *_metric(
                 "agents",

@@ -1,7 +1,5 @@
 """The web surface as a whole: what listens, and where it is."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.endpoints import serverFromString
@@ -35,7 +33,6 @@ class WebService:
     :param interface: the IP address of the agents' pages.
     :param manager_port: the port of the manager's page; 0 takes a free one.
     :param agent_ports: the ports of the others; ``None``: no such listeners.
-    :param now: the wall clock.
     :raises PublicError: if the operator's token can't be read or made.
     """
 
@@ -47,17 +44,16 @@ class WebService:
         interface: str = "127.0.0.1",
         manager_port: int = 0,
         agent_ports: PortRange | None = None,
-        now: Callable[[], float] = time.time,
     ) -> None:
         layout = context.layout
         self._reactor = reactor
         self._context = context
         self._endpoint = dashboard
         self._doorman = doorman(
-            reactor, layout.operator_token, layout.operator_sessions, now
+            reactor, layout.operator_token, layout.operator_sessions, context.now
         )
         self._streams = Streams(reactor)
-        self._metrics = Metrics(context, self._streams, now)
+        self._metrics = Metrics(context, self._streams)
         assets = Assets("hyperhive.web")
         self._templates = Templates(assets.url)
         self._entrance = Entrance(

@@ -4,6 +4,7 @@ from typing import Any
 
 from hyperhive.messages.interfaces import Message
 from hyperhive.names import OPERATOR
+from hyperhive.times import rfc3339
 from hyperhive.web.context import WebContext
 
 #: How many messages the dashboard shows of the flow and of the operator's inbox.
@@ -55,6 +56,7 @@ def facts(context: WebContext) -> dict[str, Any]:
     """What holds for the whole hive."""
     probe = context.facts.probe
     return {
+        "now": rfc3339(context.now()),
         "version": context.facts.version,
         "demo": context.facts.demo,
         "driver": probe.driver,

@@ -1,0 +1,185 @@
+// The dashboard: agents, the operator's inbox, and every message as it goes.
+
+import { makeAgent, tally, updateAgent, updateAgentAge } from "./agents.js";
+import { byId, el, firstState, keyed, setText } from "./dom.js";
+import { Live } from "./live.js";
+import { makeMessage, takeMessageEvent, updateAge, updateMessage } from "./message.js";
+import { attempt, get, post } from "./net.js";
+
+const MOST = 200; // messages kept in each list
+
+const agents = new Map();
+const flow = new Map();
+const inbox = new Map();
+let drawing = false;
+
+const newestFirst = (messages) => [...messages.values()].sort((a, b) => b.id - a.id);
+const inOrder = () =>
+  [...agents.values()].sort((a, b) => (b.role === "manager") - (a.role === "manager") || (a.name < b.name ? -1 : 1));
+const unread = () => newestFirst(inbox).filter((message) => message.read === false);
+
+function taken(state) {
+  agents.clear();
+  flow.clear();
+  inbox.clear();
+  for (const agent of state.agents) agents.set(agent.name, agent);
+  for (const message of state.messages) flow.set(message.id, message);
+  for (const message of state.inbox) inbox.set(message.id, message);
+  notices(state.notices);
+  byId("older-messages").hidden = state.messages.length < 50;
+  draw();
+}
+
+function happened(event) {
+  if (event.kind === "agent_state") {
+    if (event.gone) agents.delete(event.name);
+    else agents.set(event.name, event);
+  } else if (event.kind === "notice") {
+    notices(event.notices);
+  } else {
+    takeMessageEvent(flow, event, () => true, MOST);
+    const mine = takeMessageEvent(inbox, event, ({ to }) => to === "operator", MOST);
+    // The operator's inbox is read by the operator only: done is read.
+    if (mine) inbox.get(event.id).read = event.read ?? inbox.get(event.id).state === "done";
+  }
+  soon();
+}
+
+// Many events of one moment are drawn once.
+function soon() {
+  setText(document.querySelector("title"), title());
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(draw);
+}
+
+const title = () => (unread().length ? `(${unread().length}) hyperhive` : "hyperhive");
+
+function draw() {
+  drawing = false;
+  keyed(byId("agent-list"), inOrder(), (agent) => agent.name, makeAgent, updateAgent);
+  keyed(byId("inbox"), newestFirst(inbox), (message) => message.id, makeReceived, updateMessage);
+  keyed(byId("flow"), newestFirst(flow), (message) => message.id, (message) => makeMessage(message, { requeue: true }), updateMessage);
+  keyed(byId("mailboxes"), ["manager", ...[...agents.keys()].filter((name) => name !== "hm1nd").sort(), "*"], (name) => name, (name) => el("option", { value: name }), () => {});
+  setText(byId("tally"), tally(agents.values()));
+  const fresh = unread().length;
+  setText(byId("inbox-unread"), fresh ? `${fresh} new` : "");
+  byId("read-all").hidden = !fresh;
+  setText(document.querySelector("title"), title());
+}
+
+function notices(sentences) {
+  keyed(byId("notices"), sentences, (text) => text, (text) => el("li", {}, text), () => {});
+}
+
+async function markRead(ids) {
+  await post("read", { ids });
+  for (const id of ids) if (inbox.has(id)) inbox.get(id).read = true;
+  soon();
+}
+
+function makeReceived(message) {
+  return makeMessage(message, {
+    inbox: true,
+    actions: (row, node) => {
+      const read = el("button", { class: "quiet read", type: "button" }, "✓ read");
+      read.addEventListener("click", () => attempt(read, () => markRead([message.id])));
+      if (message.from !== "system") row.append(replyButton(message, node));
+      row.append(read);
+    },
+  });
+}
+
+function replyButton(message, node) {
+  const button = el("button", { class: "quiet", type: "button", "aria-expanded": "false" }, "↩ reply");
+  button.addEventListener("click", () => {
+    const open = node.querySelector("form");
+    if (open) open.remove();
+    else node.append(replyForm(message, button));
+    button.setAttribute("aria-expanded", !open);
+    node.querySelector("textarea")?.focus();
+  });
+  return button;
+}
+
+function replyForm(message, button) {
+  const text = el("textarea", { rows: 2, required: true, "aria-label": `reply to ${message.from}` });
+  const form = el(
+    "form",
+    { class: "reply" },
+    text,
+    el("div", { class: "row" }, el("small", { class: "dim grow" }, "Ctrl+Enter sends"), el("button", { class: "primary", type: "submit" }, "R3PLY")),
+  );
+  sendsByKey(form, text);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const sent = await attempt(
+      form.querySelector("button"),
+      async () => {
+        await post("op-send", { to: message.from, body: text.value, in_reply_to: message.id });
+        await markRead([message.id]);
+      },
+      `Replied to ${message.from}.`,
+    );
+    if (!sent) return;
+    form.remove();
+    button.setAttribute("aria-expanded", "false");
+    button.focus();
+  });
+  return form;
+}
+
+function sendsByKey(form, text) {
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  });
+}
+
+byId("compose").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.currentTarget;
+  const { to, body } = form.elements;
+  const sent = await attempt(
+    form.querySelector("button"),
+    () => post("op-send", { to: to.value, body: body.value }),
+    ({ ids }) => (ids.length === 1 ? `Sent to ${to.value} as ${ids[0]}.` : `Sent to ${ids.length} agents.`),
+  );
+  if (sent) body.value = "";
+});
+sendsByKey(byId("compose"), byId("compose-body"));
+
+byId("spawn").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.currentTarget;
+  const name = form.elements.name.value.trim();
+  if (await attempt(form.querySelector("button"), () => post("spawn", { name }), `${name} is there.`)) form.reset();
+});
+
+byId("read-all").addEventListener("click", (event) =>
+  attempt(event.currentTarget, () => markRead(unread().map(({ id }) => id).slice(0, 200))),
+);
+
+byId("older-messages").addEventListener("click", (event) => {
+  const button = event.currentTarget;
+  attempt(button, async () => {
+    const answer = await get(`api/messages?before=${Math.min(...flow.keys())}&limit=50`);
+    for (const message of answer.messages) if (flow.size < 4 * MOST) flow.set(message.id, message);
+    button.hidden = !answer.before || flow.size >= 4 * MOST;
+    draw();
+  });
+});
+
+setInterval(() => {
+  for (const node of byId("agent-list").children) updateAgentAge(node, agents.get(node.dataset.key) ?? {});
+  for (const [list, messages] of [[byId("inbox"), inbox], [byId("flow"), flow]]) {
+    for (const node of list.children) {
+      const message = messages.get(Number(node.dataset.key));
+      if (message) updateAge(node, message);
+    }
+  }
+}, 1000);
+
+new Live({ stream: "events/stream?topics=message,agent,notice", state: "api/state", taken, happened }).start(firstState());
