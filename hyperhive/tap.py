@@ -224,7 +224,7 @@ class Hive(Service):
         newest = events.read(EventTable.newest)
         bus = EventBus(reactor, first_seq(newest, time.time()))
         broker = Broker(reactor, database, bus, settings.recv_wait)
-        self._stops.append(broker.close)
+        self._stops.append(_then(broker.close))
 
         history = History(reactor, events, bus, time.time)
         history.start()

@@ -18,6 +18,14 @@ from hyperhive.deferreds import deferred
 from hyperhive.messages.interfaces import Outcome, TurnRecord
 from hyperhive.store.agents import AgentRow
 
+#: Outcomes after which a compaction is still due.
+_POSTPONING = (
+    Outcome.RATE_LIMITED,
+    Outcome.OVERLOADED,
+    Outcome.AUTH_FAILED,
+    Outcome.DRAINED,
+)
+
 
 class Agent:
     """Joins one agent's row, its container and its loop.
@@ -163,7 +171,10 @@ class Agent:
     def _settled(self, work: Work, record: TurnRecord) -> None:
         self.last_turn = record
         self._work = None
-        self._just_compacted = work.kind == "compact"
+        if work.kind == "compact" and record.outcome in _POSTPONING:
+            self._compact_wanted = True
+        else:
+            self._just_compacted = work.kind == "compact"
         if record.outcome is Outcome.PROMPT_TOO_LONG and work.turn.message is not None:
             self._too_long = work.turn.message.id
             self._compact_wanted = True

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -127,9 +128,23 @@ def _demo() -> Executable:
     if not os.access(python, os.X_OK):
         raise NoClaude(f"The scripted agent needs {python}, which is not there.")
     binds = [Bind(script, DEMO_INSIDE)]
+    start: tuple[Path | str, ...] = (python,)
     if not prefix.is_relative_to(_SYSTEM):
         binds.append(Bind(prefix, PYTHON_INSIDE))
+        start = _moved(prefix, python)
     # Without the user's site and the environment: it is to find nothing but itself.
     return Executable(
-        (python, "-I", "-S", script), tuple(binds), demo=True, version_source=script
+        (*start, "-I", "-S", script), tuple(binds), demo=True, version_source=script
     )
+
+
+def _moved(prefix: Path, python: Path) -> tuple[Path | str, ...]:
+    """How a python is called that has another place inside.
+
+    One that was built with a shared library looks for it where it was built, and
+    would take the system's, of another version, if there is one.
+    """
+    if not sysconfig.get_config_var("Py_ENABLE_SHARED"):
+        return (python,)
+    script = 'LD_LIBRARY_PATH=$0 exec "$@"'
+    return ("/bin/sh", "-c", script, prefix / "lib", python)

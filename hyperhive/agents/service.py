@@ -235,6 +235,9 @@ class Agents:
         """See :class:`IAgents`."""
         agent = self._agent(name)
         await self._registry.change(agent.name, paused=paused)
+        if not paused:
+            # Who attends it gets nothing any more: its messages go to its turns.
+            self._broker.end_waits(agent.name)
         agent.loop.poke()
 
     @deferred

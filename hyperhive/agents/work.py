@@ -76,6 +76,7 @@ class Work:
         self._settled = settled
         self._compacted = compacted
         self._ending: EndedBy | None = None
+        self._at_once = False
         self._process = TurnProcess(
             shop.clock,
             shop.limits,
@@ -122,7 +123,9 @@ class Work:
         else:
             self._process.started(process)
             if self._ending is not None:
-                self._process.end(self._ending)
+                (self._process.destroy if self._at_once else self._process.end)(
+                    self._ending
+                )
         verdict = await self._process.done
         if verdict.outcome is Outcome.PROMPT_TOO_LONG and self._compacted:
             verdict = verdict.with_outcome(
@@ -190,6 +193,7 @@ class Work:
     def destroy(self, why: EndedBy) -> None:
         """End claude and all that it started, at once."""
         self._ending = self._ending or why
+        self._at_once = True
         self._process.destroy(why)
 
     def _announce(self) -> None:

@@ -1,6 +1,6 @@
-"""Something that happens once, for which many may wait, each for a time of its own."""
+"""Something that happens once, for which many may wait."""
 
-from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -21,22 +21,27 @@ class Happening:
         for one in waiting:
             one.callback(None)
 
-    def wait(self, clock: IReactorTime, seconds: float, what: str) -> Deferred[None]:
+    def wait(self) -> Deferred[None]:
+        """Fire when it has happened."""
+        # A waiter that gave up was cancelled, and takes one more result in silence.
+        waiting: Deferred[None] = Deferred()
+        if self.happened:
+            waiting.callback(None)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def wait_within(
+        self, clock: IReactorTime, seconds: float, otherwise: str
+    ) -> Deferred[None]:
         """Fire when it has happened.
 
-        :param what: who fails to do what, for the error's text.
+        :param otherwise: what is said if it takes longer.
         :raises TimedOut: if it takes longer than ``seconds``.
         """
-        if self.happened:
-            return succeed(None)
 
         def timed_out(failure: Failure) -> None:
             failure.trap(TimeoutError)
-            self._waiting.remove(waiting)
-            raise TimedOut(f"{what} within {seconds:g} s.")
+            raise TimedOut(f"{otherwise} within {seconds:g} s.")
 
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
-        waiting.addTimeout(seconds, clock)
-        waiting.addErrback(timed_out)
-        return waiting
+        return self.wait().addTimeout(seconds, clock).addErrback(timed_out)

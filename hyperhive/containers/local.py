@@ -125,7 +125,7 @@ class LocalProcess(ProcessProtocol):
     def destroy(self) -> Deferred[None]:
         """See :class:`IContainerProcess`."""
         self.signal_child(signal.SIGKILL)
-        return self.exited.wait(
+        return self.exited.wait_within(
             self._reactor, GONE_LIMIT, "A process could not be ended"
         )
 

@@ -7,12 +7,11 @@ environment as it was at its start, which ``/proc`` shows.
 
 import os
 import signal
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 
@@ -39,16 +38,14 @@ class _Stat:
 
 
 @deferred
-async def end_marked(
-    reactor: Any, prefix: str, spared: Collection[str] = frozenset()
-) -> None:
+async def end_marked(reactor: Any, prefix: str, spared: str | None = None) -> None:
     """KILL every process whose mark starts with ``prefix``, and all of its children.
 
     Fires when two looks in a row found none: one alone can miss a process that
     is just being made. The looks happen in a thread.
 
     :param reactor: ``IReactorTime`` and ``IReactorThreads``.
-    :param spared: marks, in full, that are left alone.
+    :param spared: marks with this in them are left alone.
     :raises TimedOut: if some are still there after :data:`LIMIT`.
     """
     deadline = reactor.seconds() + LIMIT
@@ -65,17 +62,15 @@ async def end_marked(
             await deferLater(reactor, PAUSE)
 
 
-def kill_marked(prefix: str, spared: Collection[str] = frozenset()) -> list[int]:
+def kill_marked(prefix: str, spared: str | None = None) -> list[int]:
     """Look once, and KILL what is there; answers the pids. Blocks: for a thread."""
-    wanted = os.fsencode(prefix)
-    excepted = {os.fsencode(mark) for mark in spared}
     processes = _processes()
     marked = {
         pid
         for pid in processes
         if (mark := _mark(pid)) is not None
-        and mark.startswith(wanted)
-        and mark not in excepted
+        and mark.startswith(prefix)
+        and (spared is None or spared not in mark)
     }
     found = _with_descendants(processes, marked)
     for pid in found:
@@ -104,7 +99,7 @@ def _stat(pid: int) -> _Stat | None:
     return _Stat(fields[0].decode(), int(fields[1]), int(fields[19]))
 
 
-def _mark(pid: int) -> bytes | None:
+def _mark(pid: int) -> str | None:
     """A process's mark; none also where it may not be looked at."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -112,7 +107,7 @@ def _mark(pid: int) -> bytes | None:
     except OSError:
         return None
     _, found, rest = environment.partition(f"\0{VARIABLE}=".encode())
-    return rest.partition(b"\0")[0] if found else None
+    return os.fsdecode(rest.partition(b"\0")[0]) if found else None
 
 
 def _with_descendants(processes: Mapping[int, _Stat], found: set[int]) -> set[int]:

@@ -2,12 +2,13 @@
 
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from hyperhive.containers import marked
 from hyperhive.containers.interfaces import (
@@ -20,14 +21,14 @@ from hyperhive.containers.interfaces import (
     NotRunning,
     TimedOut,
 )
-from hyperhive.containers.local import GONE_LIMIT, LocalProcess
+from hyperhive.containers.local import LocalProcess
 from hyperhive.containers.records import Record, Records
-from hyperhive.containers.specs import check_spec, unfit
+from hyperhive.containers.specs import check_spec
 from hyperhive.deferreds import deferred
 
 
-class RecordedDriver:
-    """A driver but for what isolation is: :meth:`make` and :meth:`launch`.
+class RecordedDriver(ABC):
+    """A driver but for its probe and for how a process is isolated: :meth:`launch`.
 
     :param reactor: ``IReactorProcess``, ``IReactorTime``, ``IReactorThreads`` and
         ``IReactorFDSet``.
@@ -45,32 +46,30 @@ class RecordedDriver:
         self._state = state
         self._now = now
         self._records = Records(state)
+        self._instance = secrets.token_hex(8)
         self._processes: dict[str, set[LocalProcess]] = {}
-        self._marks: set[str] = set()
 
     # What each driver says.
 
-    def make(self, observer: IProcessObserver, mark: str) -> LocalProcess:
-        """A process that is not started yet.
-
-        :param mark: what to put into its environment on the host, so that it is found.
-        """
-        raise NotImplementedError
-
+    @abstractmethod
     def launch(
-        self, process: LocalProcess, spec: ContainerSpec, command: Command
-    ) -> None:
-        """Start it, or let it fail."""
-        raise NotImplementedError
+        self,
+        spec: ContainerSpec,
+        command: Command,
+        observer: IProcessObserver,
+        mark: str,
+    ) -> LocalProcess:
+        """Start a process, or let it fail.
+
+        :param mark: what to put into its environment on the host as
+            :data:`~hyperhive.containers.marked.VARIABLE`, so that it is found again.
+        """
 
     # IContainerDriver
 
-    def create(self, spec: ContainerSpec) -> Deferred[None]:
-        """See :class:`IContainerDriver`."""
-        return self._create(spec)
-
     @deferred
-    async def _create(self, spec: ContainerSpec) -> None:
+    async def create(self, spec: ContainerSpec) -> None:
+        """See :class:`IContainerDriver`."""
         spec = check_spec(spec)
         before = self._records.get(spec.name)
         if before is None:
@@ -89,17 +88,15 @@ class RecordedDriver:
         if record is None:
             return
         self._change(record, ContainerState.STOPPED)
-        processes = list(self._processes.get(name, ()))
         try:
-            for ending in [process.destroy() for process in processes]:
+            endings = [one.destroy() for one in self._processes.get(name, ())]
+            await DeferredList(endings, consumeErrors=True)
+            for ending in endings:
                 await ending
-            await marked.end_marked(self._reactor, self._mark(name))
+            await marked.end_marked(self._reactor, f"{self._state}:{name}:")
         except TimedOut as error:
             self._change(self._existing(name), ContainerState.FAILED, str(error))
             raise
-        for process in processes:
-            process.resume()
-            await process.told.wait(self._reactor, GONE_LIMIT, "Output did not end")
 
     @deferred
     async def destroy(self, name: str) -> None:
@@ -114,7 +111,7 @@ class RecordedDriver:
     @deferred
     async def adopt(self) -> Mapping[str, ContainerStatus]:
         """See :class:`IContainerDriver`."""
-        await marked.end_marked(self._reactor, f"{self._state}:", self._marks)
+        await marked.end_marked(self._reactor, f"{self._state}:", self._ours)
         return self._records.all()
 
     def run(
@@ -126,20 +123,35 @@ class RecordedDriver:
             raise NotRunning(f"The container {name} is not running.")
         return self._run(record.spec, command, observer)
 
-    def watch(self, callback: Callable[[ContainerStatus], None]) -> None:
-        """See :class:`IContainerDriver`. Nothing of these dies by itself: a container is a record."""
+    def watch(  # noqa: B027  # there is nothing to do, in any of them
+        self, callback: Callable[[ContainerStatus], None]
+    ) -> None:
+        """See :class:`IContainerDriver`. A container that is a record never changes by itself."""
+
+    @property
+    def _ours(self) -> str:
+        """What only the marks of this daemon have in them."""
+        return f":{self._instance}."
 
     def _run(
         self, spec: ContainerSpec, command: Command, observer: IProcessObserver
     ) -> LocalProcess:
-        mark = self._mark(spec.name, secrets.token_hex(8))
-        process = self.make(observer, mark)
+        mark = f"{self._state}:{spec.name}{self._ours}{secrets.token_hex(8)}"
+        process = self.launch(spec, command, observer, mark)
         running = self._processes.setdefault(spec.name, set())
         running.add(process)
-        self._marks.add(mark)
-        reason = unfit(command)
-        if reason is not None:
-            process.fail(reason)
-        else:
-            self.launch(process, spec, command)
+        process.told.wait().addCallback(lambda _: running.discard(process))
         return process
+
+    def _existing(self, name: str) -> Record:
+        record = self._records.get(name)
+        if record is None:
+            raise NoSuchContainer(f"There is no container {name[:40]!r}.")
+        return record
+
+    def _change(
+        self, record: Record, state: ContainerState, reason: str | None = None
+    ) -> None:
+        """Remember a state, and since when; the same again changes nothing."""
+        if (record.state, record.reason) != (state, reason):
+            self._records.put(Record(record.spec, state, self._now(), reason))

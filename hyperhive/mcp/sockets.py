@@ -3,7 +3,7 @@
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class _Reactor(IReactorTime, IReactorUNIX):
 class McpFactory(Factory):
     """Makes the connections of one agent's socket and knows those that are open.
 
+    :param numbers: one for each connection, to tell it from all others.
     :param ended: called with a connection's name when nothing of it runs any more.
     """
 
@@ -58,13 +59,14 @@ class McpFactory(Factory):
         reactor: IReactorTime,
         agent: str,
         server: AgentServer,
+        numbers: Iterator[int],
         ended: Callable[[str], Deferred[None]],
     ) -> None:
         self._reactor = reactor
         self._agent = agent
         self._server = server
         self._ended = ended
-        self._numbers = count(1)
+        self._numbers = numbers
         self._open: dict[McpConnection, Deferred[None]] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
@@ -145,6 +147,7 @@ class McpSockets(Service):
         self._version = version
         self._recv_wait = recv_wait
         self._report = report
+        self._numbers = count(1)
         self._listening: dict[str, tuple[IListeningPort, McpFactory]] = {}
 
     @deferred
@@ -154,7 +157,7 @@ class McpSockets(Service):
             return
         toolbox = Toolbox(name, role, self._agents, self._broker, self._recv_wait)
         server = AgentServer(self._reactor, toolbox, self._version)
-        factory = McpFactory(self._reactor, name, server, self._ended)
+        factory = McpFactory(self._reactor, name, server, self._numbers, self._ended)
         try:
             port = self._listen(name, factory)
         except (OSError, CannotListenError, CannotServe) as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sqlite3 import Connection
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -29,7 +29,7 @@ from hyperhive.messages.interfaces import (
     TurnRecord,
     nothing_else,
 )
-from hyperhive.messages.ledger import check_mailbox
+from hyperhive.messages.ledger import Lease, Ledger, check_mailbox
 from hyperhive.messages.waiting import Line
 from hyperhive.names import OPERATOR, mailbox, mailbox_owner
 from hyperhive.store.database import Database
@@ -109,11 +109,11 @@ class Broker:
 
     def acknowledge(self, connection: str) -> Deferred[None]:
         """See :class:`IBroker`."""
-        ids = self._held_by(connection)
+        lease = self._attending(connection)
+        ids = self._held(lease)
         if not ids:
             return succeed(None)
-        holder = self._holder(connection)
-        return self._commits.write(lambda ledger: ledger.acknowledge(ids, holder))
+        return self._commits.write(lambda ledger: ledger.acknowledge(ids, lease))
 
     @deferred
     async def release(self, connection: str) -> None:
@@ -123,15 +123,29 @@ class Broker:
             if line.is_serving(connection):
                 serving.append(line)
             line.disconnected(connection)
-        ids = self._held_by(connection)
+        lease = self._attending(connection)
+        ids = self._held(lease)
         if ids:
-            await self._commits.write(lambda ledger: ledger.give_back(ids))
-        # What was being leased to it is put back under the line's lock.
-        await DeferredList([line.lock.run(_nothing) for line in serving])
+            await self._commits.write(
+                lambda ledger: ledger.give_back(ids, lease, handed_out=True)
+            )
+        # What was just being leased to it is put back under the line's lock.
+        for line in serving:
+            async with line.lock:
+                pass
 
     def give_back(self, ids: tuple[int, ...]) -> Deferred[None]:
         """See :class:`IBroker`."""
-        return self._commits.write(lambda ledger: ledger.give_back(ids))
+        # A message that has gone on meanwhile is held no more, or by another lease.
+        leases = {id: self._commits.held[id] for id in ids if id in self._commits.held}
+        if not leases:
+            return succeed(None)
+
+        def act(ledger: Ledger) -> None:
+            for id, lease in leases.items():
+                ledger.give_back([id], lease, handed_out=True)
+
+        return self._commits.write(act)
 
     def unread(self, agent: str) -> int:
         """See :class:`IBroker`."""
@@ -187,8 +201,7 @@ class Broker:
             line.turn = turn.id
             self._turns[turn.id] = box
             message = None if row is None else convert.message(row)
-            begun = Turn(turn.id, agent, turn.started_at, message, self.unread(box))
-        return begun
+            return Turn(turn.id, agent, turn.started_at, message, self.unread(box))
 
     def end_turn(
         self,
@@ -214,3 +227,134 @@ class Broker:
             line.turn = None
             del self._turns[turn]
         line.end_waits()
+
+    @deferred
+    async def turns(self, agent: str, limit: int = 20) -> list[TurnRecord]:
+        """See :class:`IBroker`."""
+        name = mailbox_owner(agent)
+        rows = await self._database.read_in_thread(
+            lambda connection: TurnTable.newest(connection, name, _bounded(limit))
+        )
+        return [convert.turn_record(row) for row in rows]
+
+    def bury(self, agent: str, also: Also = nothing_else) -> Deferred[int]:
+        """See :class:`IBroker`."""
+        return outlasting(self._bury(mailbox(agent), also))
+
+    @deferred
+    async def _bury(self, box: str, also: Also) -> int:
+        line, agent = self._line(box), mailbox_owner(box)
+        async with line.lock:
+            count = await self._commits.write(lambda ledger: ledger.bury(agent, also))
+        line.end_waits()
+        return count
+
+    def recover(self) -> Deferred[int]:
+        """See :class:`IBroker`."""
+        return self._commits.write(lambda ledger: ledger.recover(_DIED, self._life))
+
+    def end_waits(self, agent: str) -> None:
+        """See :class:`IBroker`."""
+        self._line(mailbox(agent)).end_waits()
+
+    @deferred
+    async def prune(self) -> int:
+        """Forget messages that were done 30 days ago; fires with how many.
+
+        Each write forgets a few of them, so that others come in between.
+        """
+        before, count = self._now() - KEPT_SECONDS, 0
+        while gone := await self._database.write(
+            lambda connection: MessageTable.prune(connection, before, PRUNE_BITE)
+        ):
+            count += gone
+        return count
+
+    def close(self) -> None:
+        """Answer all who wait with nothing; from now on nobody waits."""
+        self._closed = True
+        for line in self._lines.values():
+            line.end_waits()
+
+    def _line(self, box: str) -> Line:
+        if box not in self._lines:
+            leases = _Leases(self._commits, box, self._attending, self._left_over)
+            self._lines[box] = Line(self._clock, leases)
+        return self._lines[box]
+
+    def _attending(self, connection: str) -> Lease:
+        return Lease(None, self._life + connection)
+
+    def _held(self, lease: Lease) -> list[int]:
+        return [id for id, held in self._commits.held.items() if held == lease]
+
+    def _queued(self, box: str) -> None:
+        if box != OPERATOR:
+            self._line(box).queued()
+
+    def _left_over(self, box: str) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher(mailbox_owner(box))
+            except Exception:
+                self._log.failure("who watches for messages failed")
+
+
+@frozen
+class _Leases:
+    """What a line does with its mailbox (:class:`hyperhive.messages.waiting.Leases`)."""
+
+    commits: Commits
+    box: str
+    attending: Callable[[str], Lease]
+    on_left_over: Callable[[str], None]
+
+    def unread(self) -> int:
+        return self.commits.unread[self.box]
+
+    @deferred
+    async def lease(
+        self, connection: str, turn: int | None, maximum: int
+    ) -> list[Message]:
+        agent, to = mailbox_owner(self.box), self._to(connection, turn)
+        rows = await self.commits.write(lambda ledger: ledger.lease(agent, maximum, to))
+        return [convert.message(row) for row in rows]
+
+    def put_back(
+        self, connection: str, turn: int | None, messages: list[Message]
+    ) -> Deferred[None]:
+        ids, lease = [message.id for message in messages], self._to(connection, turn)
+        return self.commits.write(
+            lambda ledger: ledger.give_back(ids, lease, handed_out=False)
+        )
+
+    def handed_out(
+        self, connection: str, turn: int | None, messages: list[Message]
+    ) -> None:
+        lease = self._to(connection, turn)
+        self.commits.held.update((message.id, lease) for message in messages)
+
+    def left_over(self) -> None:
+        self.on_left_over(self.box)
+
+    def _to(self, connection: str, turn: int | None) -> Lease:
+        return self.attending(connection) if turn is None else Lease(turn)
+
+
+def _check_body(body: str) -> None:
+    if not body.strip():
+        raise InvalidMessage("The message is empty: write something into its body.")
+    try:
+        size = len(body.encode())
+    except UnicodeEncodeError:
+        raise InvalidMessage(
+            "The body is no Unicode text: it has half of a surrogate pair in it."
+        ) from None
+    if size > MAX_BODY:
+        raise BodyTooLarge(
+            f"The body has {size} bytes; a message has at most {MAX_BODY}."
+        )
+
+
+def _bounded(limit: int) -> int:
+    return max(1, min(limit, MAX_PAGE))

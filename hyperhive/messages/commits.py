@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from hyperhive.bus import EventBus
 from hyperhive.messages import convert
-from hyperhive.messages.ledger import Change, Ledger
+from hyperhive.messages.ledger import Change, Lease, Ledger
 from hyperhive.names import OPERATOR, mailbox_owner
 from hyperhive.store.database import Database
 from hyperhive.store.messages import MessageRow, MessageTable
@@ -42,8 +42,8 @@ class Commits:
         self._queued = queued
         #: How many messages are queued in each mailbox.
         self.unread = Counter(database.read(MessageTable.queued))
-        #: Which connection has which message, by its id. Leases to turns are not here.
-        self.held: dict[int, str] = {}
+        #: What receivers were given and have not done with, by message id.
+        self.held: dict[int, Lease] = {}
 
     def write(self, act: Callable[[Ledger], T]) -> Deferred[T]:
         """Run ``act`` in a transaction; fires after its COMMIT and what follows from it.

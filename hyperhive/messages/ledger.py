@@ -48,6 +48,14 @@ class Change:
     unread: int
 
 
+@frozen
+class Lease:
+    """To what messages are leased: a turn, or else a connection of a paused agent."""
+
+    turn: int | None
+    holder: str | None = None
+
+
 class Ledger:
     """One transaction. Mailboxes are given as such; agents by their names.
 
@@ -80,33 +88,29 @@ class Ledger:
             )
         return tuple(self._queue(sender, box, body, in_reply_to) for box in others)
 
-    def lease(
-        self, agent: str, maximum: int, turn: int | None, holder: str | None
-    ) -> list[MessageRow]:
-        """Lease the oldest messages to a turn, or to ``holder`` if the agent is paused."""
-        if turn is None:
+    def lease(self, agent: str, maximum: int, to: Lease) -> list[MessageRow]:
+        """Lease the oldest messages; outside of a turn only if the agent is paused."""
+        if to.turn is None:
             self._check_attended(agent)
         rows = MessageTable.lease(
-            self._connection, mailbox(agent), maximum, turn, holder
+            self._connection, mailbox(agent), maximum, to.turn, to.holder
         )
         self.changes += [Change("message_leased", row, -1) for row in rows]
         return rows
 
-    def put_back(
-        self, ids: Iterable[int], turn: int | None, holder: str | None
-    ) -> None:
-        """Queue again what was leased so and never handed out."""
-        self._requeued(MessageTable.put_back(self._connection, ids, turn, holder))
-
-    def give_back(self, ids: Iterable[int]) -> None:
-        """Queue again, marked, what is leased of these."""
-        self._requeued(MessageTable.give_back(self._connection, ids))
-
-    def acknowledge(self, ids: Iterable[int], holder: str) -> None:
-        """What is leased of these to the connection is done."""
-        self._done(
-            MessageTable.finish_held(self._connection, ids, holder, self._now), 0
+    def give_back(self, ids: Iterable[int], lease: Lease, handed_out: bool) -> None:
+        """Queue again what is leased so of these, marked if somebody had it."""
+        self._requeued(
+            MessageTable.give_back(
+                self._connection, ids, lease.turn, lease.holder, handed_out
+            )
         )
+
+    def acknowledge(self, ids: Iterable[int], lease: Lease) -> None:
+        """What is leased of these to the connection is done."""
+        assert lease.holder is not None  # turns acknowledge by their end
+        moved = MessageTable.finish_held(self._connection, ids, lease.holder, self._now)
+        self._done(moved, 0)
 
     def mark_read(self, ids: Iterable[int]) -> int:
         """Mark messages of the operator's inbox; answers how many were not."""
@@ -145,7 +149,7 @@ class Ledger:
             raise TurnRuns(f"{agent} is in a turn already.") from None
         if not for_message:
             return turn, None
-        (message,) = self.lease(agent, 1, turn.id, holder=None)
+        (message,) = self.lease(agent, 1, Lease(turn.id))
         return turn, message
 
     def end_turn(
@@ -246,9 +250,7 @@ class Ledger:
         else:
             self.lost.append(notice)
 
-    def _queue(
-        self, sender: str, box: str, body: str, in_reply_to: int | None
-    ) -> int:
+    def _queue(self, sender: str, box: str, body: str, in_reply_to: int | None) -> int:
         row = MessageTable.insert(
             self._connection, sender, box, body, self._now, in_reply_to
         )
@@ -283,4 +285,3 @@ def _nobody(connection: sqlite3.Connection, name: str) -> str:
     if len(names) > MAX_LISTED:
         listed += f" and {len(names) - MAX_LISTED} more"
     return f"There is nobody called {name[:40]!r}; there are {listed}."
-

@@ -6,7 +6,6 @@ meanwhile (:attr:`Line.lock`), so that a lease whose receiver has left is undone
 before anybody could see a later message, or end the turn that the lease belongs to.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -64,7 +63,7 @@ class Receiver:
     def finish(self, result: "list[Message] | Failure") -> None:
         """Answer it, if it has not left."""
         if self.leave():
-            self.answer.callback(result)  # type: ignore[arg-type]  # a Failure fails it
+            self.answer.callback(result)
 
     def leave(self) -> bool:
         """Nothing is to be given to it any more; whether it was still there."""

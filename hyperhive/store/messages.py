@@ -5,7 +5,8 @@ that has gone on meanwhile, and answers which messages it moved.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import attrs
 from attrs import frozen
@@ -51,7 +52,8 @@ class MovedMessage:
     turn: int | None = None
 
 
-_COLUMNS = ", ".join(field.name for field in attrs.fields(MessageRow))
+_NAMES = tuple(field.name for field in attrs.fields(MessageRow))
+_COLUMNS = ", ".join(_NAMES)
 _MOVED = ", ".join(field.name for field in attrs.fields(MovedMessage))
 
 
@@ -181,36 +183,21 @@ class MessageTable:
 
     @staticmethod
     def give_back(
-        connection: sqlite3.Connection, ids: Iterable[int]
-    ) -> list[MovedMessage]:
-        """Queue again, marked, those of ``ids`` that are leased."""
-        moved = []
-        for id in ids:
-            moved += _move(
-                connection,
-                "state = 'queued', connection = NULL, redelivered = 1",
-                "id = ? AND state = 'leased'",
-                id,
-            )
-        return moved
-
-    @staticmethod
-    def put_back(
         connection: sqlite3.Connection,
         ids: Iterable[int],
         turn: int | None,
         holder: str | None,
+        redelivered: bool,
     ) -> list[MovedMessage]:
-        """Queue again, unmarked, those of ``ids`` that are leased as said.
-
-        For what was leased and never handed out.
-        """
+        """Queue again those of ``ids`` that are leased so, marked if they were handed out."""
         moved = []
         for id in ids:
             moved += _move(
                 connection,
-                "state = 'queued', connection = NULL",
+                "state = 'queued', connection = NULL, "
+                "redelivered = MAX(redelivered, ?)",
                 "id = ? AND state = 'leased' AND turn IS ? AND connection IS ?",
+                redelivered,
                 id,
                 turn,
                 holder,
@@ -353,9 +340,12 @@ def _rows(
     return [_row(row) for row in found]
 
 
-def _row(values: tuple[object, ...]) -> MessageRow:
-    row = MessageRow(*values)  # type: ignore[arg-type]  # SQLite's columns have these types
-    return attrs.evolve(row, redelivered=bool(row.redelivered))
+def _row(values: Sequence[Any]) -> MessageRow:
+    members = dict(zip(_NAMES, values, strict=True))
+    members["redelivered"] = bool(members["redelivered"])
+    # What RETURNING gives of a whole number in a REAL column is an integer.
+    members["sent_at"] = float(members["sent_at"])
+    return MessageRow(**members)
 
 
 def _move(

@@ -94,9 +94,7 @@ class TurnTable:
         ).rowcount
 
     @staticmethod
-    def newest(
-        connection: sqlite3.Connection, agent: str, limit: int
-    ) -> list[TurnRow]:
+    def newest(connection: sqlite3.Connection, agent: str, limit: int) -> list[TurnRow]:
         """The newest turns of an agent, newest first."""
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM turns "  # noqa: S608  # the columns are ours

@@ -10,6 +10,7 @@ from hyperhive.names import OPERATOR
 from hyperhive.web.answers import answer, answer_text, answers_errors, shielded
 from hyperhive.web.context import WebContext
 from hyperhive.web.forms import form, query_number
+from hyperhive.web.messages import message_page
 from hyperhive.web.snapshot import agent_state
 from hyperhive.web.sse import EventStream, Streams
 from hyperhive.web.templates import Templates
@@ -59,6 +60,14 @@ class AgentPage:
     async def state(self, request: Request) -> bytes:
         """Everything that the page shows, but for the stream."""
         return answer(request, await agent_state(self._context, self._name))
+
+    @app.route("/api/messages", methods=["GET"])
+    async def messages(self, request: Request) -> bytes:
+        """A page of its messages, whole, oldest first."""
+        self._context.agents.status(self._name)
+        return answer(
+            request, await message_page(request, self._context.broker, self._name)
+        )
 
     @app.route("/events/history", methods=["GET"])
     async def history(self, request: Request) -> bytes:

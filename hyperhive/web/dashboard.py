@@ -1,13 +1,10 @@
 """The dashboard's origin: its page, its state, and the operator's verbs on agents."""
 
-from typing import Any
-
 from klein import Klein
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from hyperhive.errors import BadRequest
-from hyperhive.messages.interfaces import Message
 from hyperhive.names import MANAGER_MAILBOX, OPERATOR, SYSTEM, check_agent_name
 from hyperhive.web.agentpage import AgentPage
 from hyperhive.web.answers import (
@@ -18,15 +15,13 @@ from hyperhive.web.answers import (
     shielded,
 )
 from hyperhive.web.context import WebContext
-from hyperhive.web.forms import form, query_number, query_text
+from hyperhive.web.forms import form, query_text
+from hyperhive.web.messages import message_page
 from hyperhive.web.metrics import Metrics
 from hyperhive.web.snapshot import dashboard_state
 from hyperhive.web.sse import EventStream, Streams
 from hyperhive.web.templates import Templates
 
-#: The longest page of messages, in rows and in characters of their bodies.
-MAX_PAGE = 100
-MAX_PAGE_CHARS = 512 * 1024
 #: How many rows can be marked as read at once.
 MAX_READ = 200
 #: How many topics a stream can be narrowed to.
@@ -83,17 +78,10 @@ class Dashboard:
     @app.route("/api/messages", methods=["GET"])
     async def messages(self, request: Request) -> bytes:
         """A page of messages, whole, oldest first; ``before`` asks for the page before."""
-        limit = query_number(request, "limit", 1, MAX_PAGE) or MAX_PAGE
-        found = await self._context.broker.history(
-            _mailbox(query_text(request, "agent")),
-            query_number(request, "before", 1, _MAX_ID),
-            limit,
+        agent = _mailbox(query_text(request, "agent"))
+        return answer(
+            request, await message_page(request, self._context.broker, agent)
         )
-        page = _newest_that_fit(found)
-        members: dict[str, Any] = {"messages": [row.as_wire() for row in page]}
-        if page and (len(found) == limit or len(page) < len(found)):
-            members["before"] = page[0].id
-        return answer(request, members)
 
     @app.route("/events/stream", methods=["GET"])
     def events(self, request: Request) -> IResource:
@@ -190,17 +178,6 @@ def _mailbox(name: str | None) -> str | None:
     if name is None or name == "" or name in _MAILBOXES:
         return name or None
     return check_agent_name(name)
-
-
-def _newest_that_fit(messages: list[Message]) -> list[Message]:
-    fitting: list[Message] = []
-    size = 0
-    for message in reversed(messages):
-        size += len(message.body)
-        if fitting and size > MAX_PAGE_CHARS:
-            break
-        fitting.append(message)
-    return fitting[::-1]
 
 
 answers_errors(Dashboard.app)

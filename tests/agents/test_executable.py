@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -100,13 +101,14 @@ class DemoTests(SynchronousTestCase):
     """The scripted agent."""
 
     def test_python_outside_usr(self) -> None:
-        """A python of its own is shown as a whole, and run from where it is."""
+        """A python of its own is shown as a whole; one with a shared library is told where that is now."""
         prefix = Path(self.mktemp()).resolve()
         python = prefix / "bin" / f"python3.{sys.version_info.minor}"
         python.parent.mkdir(parents=True)
         python.write_bytes(b"")
         python.chmod(0o755)
         self.patch(sys, "base_prefix", str(prefix))
+        self.patch(sysconfig, "get_config_var", {"Py_ENABLE_SHARED": 0}.get)
         found = resolve(Settings(demo=True))
         script = found.version_source
         self.assertTrue(found.demo)
@@ -117,6 +119,16 @@ class DemoTests(SynchronousTestCase):
             (
                 Bind(script, "/opt/hyperhive/demo_agent.py"),
                 Bind(prefix, "/opt/hyperhive/python"),
+            ),
+        )
+
+        self.patch(sysconfig, "get_config_var", {"Py_ENABLE_SHARED": 1}.get)
+        inside = {prefix / "lib": "/opt/lib", python: "/opt/python", script: "/x.py"}
+        self.assertEqual(
+            resolve(Settings(demo=True)).command(inside.__getitem__),
+            (
+                *("/bin/sh", "-c", 'LD_LIBRARY_PATH=$0 exec "$@"', "/opt/lib"),
+                *("/opt/python", "-I", "-S", "/x.py"),
             ),
         )
 

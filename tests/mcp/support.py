@@ -125,7 +125,7 @@ def text_of(answer: dict[str, Any]) -> tuple[str, bool]:
 class McpCase(TestCase):
     """Three agents' sockets, served, with a real broker and a fake swarm behind them."""
 
-    timeout = 30
+    timeout = 4
 
     async def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="hh-"))

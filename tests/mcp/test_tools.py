@@ -1,9 +1,17 @@
 """The tools, as an agent meets them on its socket."""
 
 import json
+from sqlite3 import Connection
 
 from hyperhive.messages.interfaces import MAX_BODY, MessageState
+from hyperhive.store.agents import AgentTable
 from tests.mcp.support import McpCase
+
+
+def remove(connection: Connection) -> None:
+    """Leave alice alone."""
+    for name in ("hm1nd", "bob"):
+        AgentTable.delete(connection, name)
 
 
 class ToolListTests(McpCase):
@@ -86,6 +94,15 @@ class SendTests(McpCase):
             sorted(message.recipient for message in messages), ["bob", "manager"]
         )
         self.assertTrue(text.startswith("Sent to 2 agents: messages "), text)
+
+    async def test_nobody_else(self) -> None:
+        """``*`` without anybody else is no error, and says so."""
+        await self.database.write(remove)
+        client = await self.greeted("alice")
+        text, wrong = await client.result("send", to="*", body="news")
+        self.assertEqual(
+            (text, wrong), ("There is no other agent: nothing was sent.", False)
+        )
 
     async def test_unknown_recipient(self) -> None:
         """An unknown recipient is an error that lists who exists; then all goes on."""
@@ -189,13 +206,13 @@ class RecvTests(McpCase):
 
     async def test_several(self) -> None:
         """``max`` messages are taken at once, in their order."""
-        for body in ("one", "two", "three"):
+        for body in ("one", "two", "three", "four"):
             await self.send(body)
         client = await self.greeted("bob")
         text, _ = await client.result("recv", max=2.0)
         self.assertLess(text.index("one"), text.index("two"))
         self.assertNotIn("three", text)
-        self.assertTrue(text.endswith("(1 message waits for you: recv takes it.)"))
+        self.assertTrue(text.endswith("(2 messages wait for you: recv takes them.)"))
 
     async def test_marks(self) -> None:
         """A redelivered message and a reply are marked as such."""

@@ -2,7 +2,7 @@
 
 import { el, icon, setAttribute, setText } from "./dom.js";
 import { attempt, confirmed, post } from "./net.js";
-import { age, count, look, moment, plural, stateWords, took } from "./words.js";
+import { age, count, look, plural, stateWords, took } from "./words.js";
 
 const verb = (label, words, run) => {
   const button = el("button", { class: "quiet", type: "button", title: words, "aria-label": words }, label);
@@ -137,5 +137,3 @@ export function tally(agents) {
   for (const { state } of agents) counts.set(state, (counts.get(state) ?? 0) + 1);
   return [...counts].map(([state, number]) => `${number} ${state}`).join(" · ");
 }
-
-export { moment };

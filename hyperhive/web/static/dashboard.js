@@ -7,10 +7,12 @@ import { makeMessage, takeMessageEvent, updateAge, updateMessage } from "./messa
 import { attempt, get, post } from "./net.js";
 
 const MOST = 200; // messages kept in each list
+const ALL = 1000; // and in the flow, when older ones were asked for
 
 const agents = new Map();
 const flow = new Map();
 const inbox = new Map();
+let kept = MOST;
 let drawing = false;
 
 const newestFirst = (messages) => [...messages.values()].sort((a, b) => b.id - a.id);
@@ -37,7 +39,7 @@ function happened(event) {
   } else if (event.kind === "notice") {
     notices(event.notices);
   } else {
-    takeMessageEvent(flow, event, () => true, MOST);
+    takeMessageEvent(flow, event, () => true, kept);
     const mine = takeMessageEvent(inbox, event, ({ to }) => to === "operator", MOST);
     // The operator's inbox is read by the operator only: done is read.
     if (mine) inbox.get(event.id).read = event.read ?? inbox.get(event.id).state === "done";
@@ -166,8 +168,9 @@ byId("older-messages").addEventListener("click", (event) => {
   const button = event.currentTarget;
   attempt(button, async () => {
     const answer = await get(`api/messages?before=${Math.min(...flow.keys())}&limit=50`);
-    for (const message of answer.messages) if (flow.size < 4 * MOST) flow.set(message.id, message);
-    button.hidden = !answer.before || flow.size >= 4 * MOST;
+    for (const message of answer.messages) flow.set(message.id, message);
+    kept = Math.max(MOST, flow.size);
+    button.hidden = !answer.before || flow.size >= ALL;
     draw();
   });
 });

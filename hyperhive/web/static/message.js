@@ -28,7 +28,7 @@ async function unfold(node, message) {
   button.setAttribute("aria-expanded", open);
   if (open && message.body_chars && !node.whole) {
     await attempt(button, async () => {
-      const answer = await get(`/api/messages?before=${message.id + 1}&limit=1`);
+      const answer = await get(`api/messages?before=${message.id + 1}&limit=1`);
       if (answer.messages[0]?.id === message.id) node.whole = answer.messages[0].body;
     });
   }
@@ -66,7 +66,7 @@ export function makeMessage(message, options = {}) {
   if (options.requeue) {
     const button = el("button", { class: "quiet requeue", type: "button" }, "↻ queue again");
     button.addEventListener("click", () =>
-      attempt(button, () => post(`/requeue/${message.id}`), `Message ${message.id} is queued again.`),
+      attempt(button, () => post(`requeue/${message.id}`), `Message ${message.id} is queued again.`),
     );
     actions.append(button);
   }

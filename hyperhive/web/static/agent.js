@@ -1,0 +1,188 @@
+// An agent's page: how it is, what it does as it does it, and the prompt.
+
+import { badge, meter } from "./agents.js";
+import { run } from "./commands.js";
+import { byId, el, firstState, keyed, setAttribute, setText } from "./dom.js";
+import { Live } from "./live.js";
+import { makeMessage, takeMessageEvent, updateAge, updateMessage } from "./message.js";
+import { attempt, get, post } from "./net.js";
+import { Terminal } from "./terminal.js";
+import { age, count, took } from "./words.js";
+
+const INBOX = 20;
+const TURNS = 20;
+const PAGE = 200; // events
+const STORED = 1000; // by then an event is stored, in milliseconds
+
+const terminal = new Terminal();
+const inbox = new Map();
+let agent = null;
+let turns = [];
+let before = null; // what to ask older events with
+
+async function taken(state) {
+  agent = state.agent;
+  turns = state.turns;
+  inbox.clear();
+  for (const message of state.inbox) inbox.set(message.id, message);
+  drawHeader();
+  drawInbox();
+  drawTurns();
+  await newest();
+  // What happened just before the page was asked for may not have been stored.
+  setTimeout(newest, STORED);
+}
+
+async function newest() {
+  await attempt(null, async () => {
+    const page = await get(`events/history?limit=${PAGE}`);
+    const gap = page.events.length && terminal.seen.size && page.events[0].seq > Math.max(...terminal.seen);
+    if (before === null || gap) {
+      before = page.before;
+      byId("older").hidden = before === null;
+    }
+    terminal.add(page.events);
+  });
+}
+
+byId("older").addEventListener("click", (event) =>
+  attempt(event.currentTarget, async () => {
+    const page = await get(`events/history?limit=${PAGE}&before=${terminal.first ?? before}`);
+    before = page.before;
+    byId("older").hidden = before === null;
+    terminal.add(page.events);
+  }),
+);
+
+function happened(event) {
+  switch (event.kind) {
+    case "agent_state":
+      if (event.gone) location.reload();
+      agent = event;
+      drawHeader();
+      break;
+    case "turn_start":
+    case "stream":
+    case "note":
+      terminal.add([event]);
+      if (event.kind === "turn_start") setText(byId("said"), `${agent.name} begins a turn`);
+      break;
+    case "turn_end":
+      terminal.add([event]);
+      turns = [event, ...turns.filter(({ id }) => id !== event.id)].slice(0, TURNS);
+      drawTurns();
+      setText(byId("said"), `${agent.name}'s turn ended: ${event.outcome}`);
+      break;
+    default:
+      if (takeMessageEvent(inbox, event, ({ to }) => to === mailbox(), INBOX)) drawInbox();
+  }
+}
+
+const mailbox = () => (agent.role === "manager" ? "manager" : agent.name);
+
+function drawHeader() {
+  badge(byId("badge"), agent);
+  setText(byId("note"), [agent.tool, agent.state_note].filter(Boolean).join(" · "));
+  byId("cancel").hidden = !agent.working;
+  const chips = [
+    { key: "model", text: agent.model, title: "the model of its turns" },
+    { key: "context", text: "" },
+    { key: "unread", text: agent.unread ? `${agent.unread} waiting` : "", title: "messages that wait" },
+    { key: "last", text: lastTurn(), title: "its last turn" },
+    { key: "status", text: agent.status_text ? `“${agent.status_text}”` : "", title: "what it says of itself" },
+  ].filter(({ key, text }) => text || key === "context");
+  keyed(byId("chips"), chips, ({ key }) => key, ({ key }) => el("span", { class: key === "context" ? "meter" : "chip" }), (node, { key, text, title }) => {
+    if (key === "context") {
+      meter(node, agent);
+      return;
+    }
+    setText(node, text);
+    setAttribute(node, "title", title);
+  });
+}
+
+function lastTurn() {
+  const turn = agent.last_turn;
+  if (!turn?.outcome) return "";
+  const cost = turn.cost_usd == null ? "" : ` · $${turn.cost_usd.toFixed(2)}`;
+  return `last ${turn.outcome.replaceAll("_", " ")} ${took(turn.duration_ms ?? 0)}${cost}`;
+}
+
+function drawInbox() {
+  const messages = [...inbox.values()].sort((a, b) => b.id - a.id);
+  byId("inbox-box").hidden = !messages.length;
+  setText(byId("inbox-count"), agent.unread ? `${agent.unread} waiting` : "");
+  keyed(byId("inbox"), messages, ({ id }) => id, (message) => makeMessage(message), updateMessage);
+}
+
+function drawTurns() {
+  byId("turns-box").hidden = !turns.length;
+  keyed(byId("turns"), turns, ({ id }) => id, makeTurn, updateTurn);
+}
+
+function makeTurn() {
+  return el("li", {}, el("span", { class: "outcome" }), el("span", { class: "dim figures" }), el("time", { class: "dim" }));
+}
+
+function updateTurn(node, turn) {
+  const compaction = turn.kind === "compact" || turn.turn_kind === "compact" ? "compact · " : "";
+  setText(node.querySelector(".outcome"), compaction + (turn.outcome ?? "runs").replaceAll("_", " "));
+  setAttribute(node, "data-outcome", turn.outcome ?? "");
+  const parts = [
+    turn.duration_ms == null ? "" : took(turn.duration_ms),
+    turn.tokens?.output ? `${count(turn.tokens.output)} out` : "",
+    turn.cost_usd == null ? "" : `$${turn.cost_usd.toFixed(2)}`,
+  ];
+  setText(node.querySelector(".figures"), parts.filter(Boolean).join(" · "));
+  setText(node.querySelector("time"), turn.ended_at ? `${age(turn.ended_at)} ago` : "");
+  setAttribute(node, "title", turn.note);
+}
+
+const prompt = byId("prompt");
+
+byId("prompt-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const text = prompt.value;
+  if (!text.trim()) return;
+  const button = event.currentTarget.querySelector("button");
+  if (button.getAttribute("aria-busy") === "true") return;
+  button.setAttribute("aria-busy", "true");
+  // Emptied at once and put back if it fails: whoever types on loses nothing.
+  prompt.value = "";
+  try {
+    if (text.startsWith("/")) await run(text, terminal);
+    else await post("send", { body: text });
+  } catch (error) {
+    terminal.say(error.message, true);
+    prompt.value = prompt.value ? `${text}\n${prompt.value}` : text;
+  } finally {
+    button.removeAttribute("aria-busy");
+  }
+});
+
+prompt.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    event.preventDefault();
+    byId("prompt-form").requestSubmit();
+  }
+});
+
+byId("cancel").addEventListener("click", (event) =>
+  attempt(event.currentTarget, () => post("api/cancel"), "The turn was cancelled."),
+);
+
+setInterval(() => {
+  badge(byId("badge"), agent);
+  for (const node of byId("inbox").children) {
+    const message = inbox.get(Number(node.dataset.key));
+    if (message) updateAge(node, message);
+  }
+  for (const [index, node] of [...byId("turns").children].entries()) updateTurn(node, turns[index]);
+}, 1000);
+
+if (matchMedia("(max-width: 60rem)").matches) {
+  byId("inbox-box").open = false;
+  byId("turns-box").open = false;
+}
+
+new Live({ stream: "events/stream", state: "api/state", taken, happened, rest: true }).start(firstState());
