@@ -67,11 +67,11 @@ class EventTests(BusCase):
         self.assertEqual(
             json.loads(event.json, object_pairs_hook=list),
             [
-                ["seq", 10],
-                ["kind", "turn_end"],
-                ["agent", "bob"],
-                ["at", "2026-01-31T12:00:00.000Z"],
-                ["a", 1],
+                ("seq", 10),
+                ("kind", "turn_end"),
+                ("agent", "bob"),
+                ("at", "2026-01-31T12:00:00.000Z"),
+                ("a", 1),
             ],
         )
 

@@ -274,8 +274,9 @@ class BubblewrapDriver(RecordedDriver):
                 box = sandbox(self._features, spec, command, FIRST_FILE)
                 options = "".join(f"{option}\0" for option in box.options)
                 contents = (os.fsencode(options), *box.files)
+                told = ["--json-status-fd", str(STATUS), "--args", str(OPTIONS)]
                 process.spawn(
-                    [bwrap, "--args", str(OPTIONS), "--", *command.argv],
+                    [bwrap, *told, "--", *command.argv],
                     {marked.VARIABLE: mark, "LC_ALL": "C"},
                     command.stdin,
                     {

@@ -9,7 +9,7 @@ from hyperhive.containers.process import ProcessDriver
 from hyperhive.deferreds import deferred
 
 #: The drivers by their names in the setting.
-DRIVERS = {
+DRIVERS: dict[str, type[BubblewrapDriver] | type[ProcessDriver]] = {
     BubblewrapDriver.name: BubblewrapDriver,
     ProcessDriver.name: ProcessDriver,
 }

@@ -205,7 +205,7 @@ class McpConnection(Protocol):
         poll = select.poll()
         poll.register(self._socket.fileno(), 0)
         if any(seen & (select.POLLHUP | select.POLLERR) for _, seen in poll.poll(0)):
-            pass
+            self._socket.abortConnection()
 
     # Lines from the peer.
 

@@ -226,8 +226,6 @@ class Toolbox:
         )
         if given["to"] != EVERYONE:
             return f"Sent: message {ids[0]}."
-        if not ids:
-            return "There is no other agent: nothing was sent."
         listed = ", ".join(str(id) for id in ids)
         count = "1 agent: message" if len(ids) == 1 else f"{len(ids)} agents: messages"
         return f"Sent to {count} {listed}."

@@ -33,6 +33,7 @@ class ClaudeTests(SynchronousTestCase):
     def test_by_path_through_links(self) -> None:
         """A path is followed to the file itself, and only that file is shown to containers."""
         real = self.program("versions/2.1.330")
+        (self.root / "versions" / "package.json").write_text("{}")
         link = self.root / "claude"
         link.symlink_to(real)
         self.assertEqual(

@@ -1,5 +1,7 @@
 """What an agent is told."""
 
+import hashlib
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
@@ -112,6 +114,20 @@ class WakeTests(SynchronousTestCase):
         prompt = wake(body)
         self.assertEqual(framed(prompt), body)
         self.assertNotIn(f"that hold {mark}", prompt)
+
+    def test_a_body_that_holds_its_own_mark(self) -> None:
+        """Should a body ever hold the mark that it gets, it gets another."""
+        salts = []
+
+        def weak(salted: bytes) -> "hashlib._Hash":
+            salts.append(salted.split(b":")[0])
+            return hashlib.sha256(salts[-1])
+
+        first = hashlib.sha256(b"0").hexdigest()[:16]
+        self.patch(prompts, "sha256", weak)
+        body = f"---- {first} end"
+        self.assertEqual(framed(wake(body)), body)
+        self.assertEqual(salts, [b"0", b"1"])
 
     @settings(max_examples=200, deadline=None, database=None, derandomize=True)
     @given(st.text(min_size=1))

@@ -184,6 +184,11 @@ class ReadingTests(SynchronousTestCase):
         )
         self.assertEqual(reading.usage.context, 3210)
 
+    def test_a_message_without_usage_leaves_the_context(self) -> None:
+        """Where nothing is said, what was known stays."""
+        reading = read(assistant("1", usage={"input_tokens": 5}), assistant("2"))
+        self.assertEqual(reading.usage.context, 5)
+
     def test_claudes_own_words_are_no_inference(self) -> None:
         """The line that tells of an API error has no usage, and leaves the context as it was."""
         synthetic = assistant("2", usage={"input_tokens": 0}, error="rate_limit")

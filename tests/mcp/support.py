@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hyperhive.messages.broker import Broker
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList, DeferredQueue
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
@@ -20,6 +19,7 @@ from zope.interface import implementer
 from hyperhive.bus import EventBus
 from hyperhive.lines import LineSplitter
 from hyperhive.mcp.sockets import McpSockets
+from hyperhive.messages.broker import Broker
 from hyperhive.messages.interfaces import MessageState
 from hyperhive.names import MANAGER
 from hyperhive.settings import Layout
@@ -125,7 +125,7 @@ def text_of(answer: dict[str, Any]) -> tuple[str, bool]:
 class McpCase(TestCase):
     """Three agents' sockets, served, with a real broker and a fake swarm behind them."""
 
-    timeout = 4
+    timeout = 30
 
     async def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="hh-"))

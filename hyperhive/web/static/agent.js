@@ -112,7 +112,7 @@ function drawInbox() {
   const messages = [...inbox.values()].sort((a, b) => b.id - a.id);
   byId("inbox-box").hidden = !messages.length;
   setText(byId("inbox-count"), agent.unread ? `${agent.unread} waiting` : "");
-  keyed(byId("inbox"), messages, ({ id }) => id, (message) => makeMessage(message), updateMessage);
+  keyed(byId("inbox"), messages, ({ id }) => id, (message) => makeMessage(message, { received: true }), updateMessage);
 }
 
 function drawTurns() {
@@ -126,7 +126,7 @@ function makeTurn() {
 
 function updateTurn(node, turn) {
   const compaction = turn.kind === "compact" || turn.turn_kind === "compact" ? "compact · " : "";
-  setText(node.querySelector(".outcome"), compaction + (turn.outcome ?? "runs").replaceAll("_", " "));
+  setText(node.querySelector(".outcome"), compaction + (turn.outcome ?? "running").replaceAll("_", " "));
   setAttribute(node, "data-outcome", turn.outcome ?? "");
   const parts = [
     turn.duration_ms == null ? "" : took(turn.duration_ms),

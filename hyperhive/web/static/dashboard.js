@@ -40,9 +40,7 @@ function happened(event) {
     notices(event.notices);
   } else {
     takeMessageEvent(flow, event, () => true, kept);
-    const mine = takeMessageEvent(inbox, event, ({ to }) => to === "operator", MOST);
-    // The operator's inbox is read by the operator only: done is read.
-    if (mine) inbox.get(event.id).read = event.read ?? inbox.get(event.id).state === "done";
+    takeMessageEvent(inbox, event, ({ to }) => to === "operator", MOST);
   }
   soon();
 }
@@ -82,7 +80,8 @@ async function markRead(ids) {
 
 function makeReceived(message) {
   return makeMessage(message, {
-    inbox: true,
+    received: true,
+    operator: true,
     actions: (row, node) => {
       const read = el("button", { class: "quiet read", type: "button" }, "✓ read");
       read.addEventListener("click", () => attempt(read, () => markRead([message.id])));

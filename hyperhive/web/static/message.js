@@ -12,6 +12,8 @@ const STATES = {
   leased: "is in a turn",
   done: "was dealt with",
   dead: "was given up; it can be queued again",
+  unread: "waits for you",
+  read: "was read by you",
 };
 
 export function mailboxName(name) {
@@ -36,7 +38,21 @@ async function unfold(node, message) {
   setText(button, open ? "less" : "more");
 }
 
-// options.requeue: dead ones get their button. options.actions(node): more buttons.
+// What the hive itself says to agents is JSON; people read "killed · agent bob".
+export function readable({ from, body }) {
+  if (from !== "system" || !body.startsWith("{")) return body;
+  try {
+    const { event, ...fields } = JSON.parse(body);
+    const parts = Object.entries(fields).map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`);
+    return event ? [String(event).replaceAll("_", " "), ...parts].join(" · ") : body;
+  } catch {
+    return body;
+  }
+}
+
+// options.received: whom it is to need not be said. options.operator: it is in
+// the operator's inbox. options.requeue: a dead one gets its button.
+// options.actions(row, node): more buttons.
 export function makeMessage(message, options = {}) {
   const node = el(
     "li",
@@ -45,15 +61,14 @@ export function makeMessage(message, options = {}) {
       "div",
       { class: "route" },
       mailboxName(message.from),
-      options.inbox ? null : el("span", { class: "dim", "aria-label": "to" }, "→"),
-      options.inbox ? null : mailboxName(message.to),
-      el("span", { class: "fresh" }, "new"),
+      ...(options.received ? [] : [el("span", { class: "dim", "aria-label": "to" }, "→"), mailboxName(message.to)]),
+      options.operator ? el("span", { class: "fresh" }, "new") : null,
       el("span", { class: "grow" }),
       el("span", { class: "again dim", title: "It was handed out before and given back." }, "redelivered"),
-      options.inbox ? null : el("span", { class: "state" }),
+      options.operator ? null : el("span", { class: "state" }),
       el("time", { class: "dim", datetime: message.sent_at, title: new Date(message.sent_at).toLocaleString() }),
     ),
-    el("p", { class: "body" }, message.body),
+    el("p", { class: "body" }, readable(message)),
   );
   const actions = el("div", { class: "actions" });
   if (isLong(message)) {
@@ -78,13 +93,17 @@ export function makeMessage(message, options = {}) {
 export function updateMessage(node, message) {
   const state = node.querySelector(".state");
   if (state) {
-    setText(state, message.state);
-    setAttribute(state, "title", `It ${STATES[message.state] ?? message.state}.`);
-    setAttribute(state, "data-state", message.state);
+    const word = message.to !== "operator" ? message.state : message.read === false ? "unread" : "read";
+    setText(state, word);
+    setAttribute(state, "title", `It ${STATES[word] ?? word}.`);
+    setAttribute(state, "data-state", word);
   }
   node.querySelector(".again").hidden = !message.redelivered;
-  node.querySelector(".fresh").hidden = message.to !== "operator" || message.read !== false;
-  setAttribute(node, "data-unread", message.to === "operator" && message.read === false);
+  const fresh = node.querySelector(".fresh");
+  if (fresh) {
+    fresh.hidden = message.read !== false;
+    setAttribute(node, "data-unread", message.read === false);
+  }
   const requeue = node.querySelector(".requeue");
   if (requeue) requeue.hidden = message.state !== "dead";
   updateAge(node, message);
@@ -103,7 +122,10 @@ export function takeMessageEvent(messages, event, wanted, most) {
   const known = messages.get(event.id);
   if (!known && (event.body === undefined || !wanted(event))) return false;
   const { seq, kind, agent, at, ...row } = event;
-  messages.set(event.id, { sent_at: at, ...known, ...row, state: row.state ?? state });
+  const message = { sent_at: at, ...known, ...row, state: row.state ?? state };
+  // The operator's messages are done by being read.
+  if (message.to === "operator") message.read = message.state === "done";
+  messages.set(event.id, message);
   while (messages.size > most) messages.delete(Math.min(...messages.keys()));
   return true;
 }

@@ -30,6 +30,16 @@ const SILENT = new Set([
 ]);
 
 export function rowsOf(event) {
+  try {
+    return made(event);
+  } catch (error) {
+    // Claude's events change with its releases: one that is odd hides no other.
+    console.error(error);
+    return [folded("note", "·", "an event that this page does not understand", JSON.stringify(event, null, 2))];
+  }
+}
+
+function made(event) {
   switch (event.kind) {
     case "turn_start":
       return [turnStart(event)];
@@ -51,7 +61,7 @@ function turnStart(event) {
   return row(
     "start",
     "▶",
-    el("p", { class: "head" }, mailboxName(event.from), el("span", { class: "dim" }, ` · ${moment(event.at)}${waiting}${again}`)),
+    el("p", { class: "from" }, mailboxName(event.from), el("span", { class: "dim" }, ` · ${moment(event.at)}${waiting}${again}`)),
     long(event.body ?? "", 600),
   );
 }
@@ -113,7 +123,7 @@ function streamRows(event) {
 
 function blocks(event) {
   const content = event.message?.content;
-  if (Array.isArray(content)) return content;
+  if (Array.isArray(content)) return content.map((block) => (typeof block === "string" ? { type: "text", text: block } : block));
   return typeof content === "string" ? [{ type: "text", text: content }] : [];
 }
 
@@ -149,11 +159,15 @@ function toolRow(block) {
       el(
         "summary",
         {},
-        call.what ? el("span", { class: "verb" }, call.what) : null,
-        call.to ? mailboxName(call.to) : null,
-        el("span", { class: "call" }, call.line),
-        call.aside ? el("span", { class: "dim" }, call.aside) : null,
-        el("span", { class: "progress dim" }),
+        el(
+          "span",
+          { class: "headline" },
+          call.what ? el("span", { class: "verb" }, call.what) : null,
+          call.to ? mailboxName(call.to) : null,
+          el("span", { class: "call" }, call.line),
+          call.aside ? el("span", { class: "dim" }, call.aside) : null,
+          el("span", { class: "progress dim" }),
+        ),
         el("span", { class: "peek dim" }),
       ),
       ...call.open,
@@ -170,14 +184,14 @@ export function addResult(line, block, text) {
   line.querySelector(".progress").textContent = "";
   line.dataset.result = block.is_error ? "error" : "ok";
   const short = firstLine(text, LONG);
-  peek.textContent = short ? `⎿ ${short}` : "⎿ (nothing)";
+  peek.textContent = short ? `└ ${short}` : "└ (nothing)";
   const more = plural(text.split("\n").length - 1, "more line");
   if (text.trimEnd() !== short && !more.startsWith("0")) peek.textContent += ` … ${more}`;
   details.append(el("pre", { class: block.is_error ? "result error" : "result" }, clipped(text)));
 }
 
 export function orphanRow(block, text) {
-  return folded("tool", "⎿", firstLine(text, LONG) || "(nothing)", text);
+  return folded("tool", "└", firstLine(text, LONG) || "(nothing)", text);
 }
 
 function initRows(event) {

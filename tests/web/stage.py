@@ -1,0 +1,393 @@
+"""Serve the pages over an invented swarm: to look at them, and for the screenshots.
+
+``python -m tests.web.stage`` prints a login link and plays on until interrupted;
+``--screenshots FOLDER`` takes pictures of both pages and ends.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import asyncioreactor
+
+if "twisted.internet.reactor" not in sys.modules:
+    asyncioreactor.install()
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall, deferLater, react
+
+from hyperhive.deferreds import deferred
+from hyperhive.messages.interfaces import Outcome, TurnEnd, TurnRecord, Usage
+from hyperhive.settings import PortRange
+from hyperhive.times import rfc3339
+from tests.web.chromium import Chromium
+from tests.web.support import Hive
+
+Event = dict[str, Any]
+
+_ALICE_TASK = (
+    "The nightly import fails since yesterday. Find out why, fix it, and tell bob "
+    "what changed in the schema. Logs are in /state/logs."
+)
+_FINDING = """The import stopped at row 48,213: `price` came with a comma as the decimal mark.
+
+- cause: the supplier switched its export to a German locale on 29 January
+- fix: `parse_price` now accepts both marks and refuses what is ambiguous
+- tests: 14 new cases; all 212 pass"""
+
+
+def _assistant(*blocks: Event) -> Event:
+    return {"type": "assistant", "message": {"role": "assistant", "content": blocks}}
+
+
+def _tool(call: str, name: str, **fields: Any) -> Event:
+    return _assistant({"type": "tool_use", "id": call, "name": name, "input": fields})
+
+
+def _result(call: str, text: str, error: bool = False) -> Event:
+    block = {
+        "type": "tool_result",
+        "tool_use_id": call,
+        "content": text,
+        "is_error": error,
+    }
+    return {"type": "user", "message": {"role": "user", "content": [block]}}
+
+
+def _text(text: str) -> Event:
+    return _assistant({"type": "text", "text": text})
+
+
+def _scene() -> Iterator[Event]:
+    """What alice's stream says in the turn that the pictures show."""
+    yield {
+        "type": "system",
+        "subtype": "init",
+        "session_id": "7c1e9a52-90d3-4a55-8f0a-2b7f1f9d1c11",
+        "model": "claude-sonnet-4-5",
+        "mcp_servers": [{"name": "hyperhive", "status": "connected"}],
+    }
+    yield _assistant(
+        {
+            "type": "thinking",
+            "thinking": "The failure began yesterday, so something in the input "
+            "changed. First the log, then the last rows that were read.",
+        }
+    )
+    yield _text("I'll look at the log first, then at the row where it stopped.")
+    yield _tool("t1", "Bash", command="tail -n 40 /state/logs/import-0130.log")
+    yield _result(
+        "t1",
+        "02:00:01 begin import of 61,004 rows\n02:00:09 row 48213: ValueError: could "
+        "not convert string to float: '1.299,00'\n02:00:09 rolled back\n",
+    )
+    yield _tool("t2", "Grep", pattern="def parse_price", path="/state/shop")
+    yield _result("t2", "/state/shop/prices.py:31")
+    yield _tool("t3", "Read", file_path="/state/shop/prices.py", offset=20, limit=40)
+    yield _result("t3", "def parse_price(text):\n    return float(text)\n" * 8)
+    yield {
+        "type": "system",
+        "subtype": "api_retry",
+        "attempt": 1,
+        "max_retries": 3,
+        "retry_delay_ms": 1130,
+        "error_status": 529,
+        "error": "overloaded",
+    }
+    yield _tool(
+        "t4",
+        "Edit",
+        file_path="/state/shop/prices.py",
+        old_string="def parse_price(text):\n    return float(text)",
+        new_string="def parse_price(text: str) -> Decimal:\n"
+        '    """A price with either decimal mark."""\n'
+        "    return Decimal(_with_point(text))",
+    )
+    yield _result("t4", "The file /state/shop/prices.py has been updated.")
+    yield _tool("t5", "Bash", command="python -m pytest -q", description="run the tests")
+    yield _result(
+        "t5", "." * 72 + "\n" + "." * 72 + "\n" + "." * 68 + "\n212 passed in 4.18s"
+    )
+    yield _text(_FINDING)
+    yield _tool(
+        "t6",
+        "mcp__hyperhive__send",
+        to="bob",
+        body="prices.amount is a NUMERIC(12,2) now, no longer a REAL. Your report "
+        "reads it in weekly.sql: please check the rounding there.",
+    )
+    yield _result("t6", "sent as 21")
+    yield _tool("t7", "Bash", command="git -C /state/shop push origin fix-prices")
+    yield _result("t7", "fatal: unable to access 'origin': no credentials", error=True)
+
+
+class Stage:
+    """An invented swarm that goes on living.
+
+    :param folder: an empty folder.
+    """
+
+    def __init__(
+        self, clock: Any, folder: Path, demo: bool = False, ports: bool = True
+    ) -> None:
+        self.clock = clock
+        self.began = time.time()
+        self.hive = Hive(
+            clock,
+            folder,
+            time.time,
+            demo=demo,
+            isolated=not demo,
+            dashboard="tcp:0:interface=127.0.0.1",
+            manager_port=0,
+            agent_ports=PortRange(20000, 60000) if ports else None,
+        )
+        self._numbers = itertools.count(1)
+
+    @deferred
+    async def open(self) -> None:
+        """Listen, with everybody on the stage."""
+        await self.hive.web.start()
+        self._cast()
+        await self._letters()
+        for name in self.hive.agents.names():
+            self._past(name)
+            await self.hive.web.pages.agent_added(name, self.hive.agents.role(name))
+            self.hive.agents.change(
+                name,
+                url=self.hive.web.pages.url(name),
+                state=self.hive.agents.status(name).state,
+            )
+
+    def play(self) -> LoopingCall:
+        """Let bob work, one step every two seconds."""
+        steps = itertools.cycle(_scene())
+        playing = LoopingCall(lambda: self.stream("bob", next(steps)))
+        playing.clock = self.clock
+        playing.start(2.0, now=False)
+        return playing
+
+    def stream(self, name: str, event: Event) -> None:
+        """Let an agent's claude say something now."""
+        self.hive.bus.publish("stream", {"event": event}, name)
+
+    def _cast(self) -> None:
+        agents, now = self.hive.agents, self.began
+        agents.change(
+            "hm1nd",
+            model="opus",
+            context=61_200,
+            state="idle",
+            state_since=now - 340,
+            status_text="waiting for alice's finding",
+            last_turn=self._turn("hm1nd", 340, 48.2, 0.21),
+        )
+        agents.add(
+            "alice",
+            model="sonnet",
+            working=True,
+            state="working",
+            state_since=now - 134,
+            tool="Bash",
+            unread=2,
+            context=118_400,
+            status_text="fixing the nightly import",
+            last_turn=self._turn("alice", 1290, 212, 0.84),
+        )
+        agents.add(
+            "bob",
+            state="working",
+            working=True,
+            state_since=now - 21,
+            context=23_900,
+            last_turn=self._turn("bob", 2420, 31, 0.03),
+        )
+        agents.add(
+            "carol",
+            state="parked",
+            state_since=now - 1500,
+            state_until=now + 3100,
+            parked_until=now + 3100,
+            state_note="Anthropic's usage limit is reached; it goes on by itself.",
+            unread=1,
+            context=171_000,
+            model="opus",
+            last_turn=self._turn("carol", 1500, 9, 0.02, Outcome.RATE_LIMITED),
+        )
+        agents.add(
+            "dora",
+            needs_login=True,
+            state="needs login",
+            state_since=now - 7400,
+            state_note="Log claude in: hive-c0re shell dora, then /login.",
+            context=None,
+        )
+        agents.add("eve", paused=True, state="paused", state_since=now - 86_400 * 2)
+        agents.add("zed", running=False, state="stopped", state_since=now - 5000)
+        self.hive.notices.add(
+            "The page of zed can't listen on port 8411: Address already in use. It is "
+            "at /agent/zed/ here; a restart of the hive tries the port again."
+        )
+
+    @deferred
+    async def _letters(self) -> None:
+        send, broker = self.hive.broker.send, self.hive.broker
+        await send("operator", "manager", "Good morning. What is everybody doing?")
+        await send("manager", "*", "Status round: one sentence each, please.")
+        await send("eve", "manager", "Paused by the operator since Thursday.")
+        await send(
+            "bob",
+            "operator",
+            "The weekly report is in /state/report/2026-w05.md. Two figures need your "
+            "eye: refunds doubled, and the warehouse has no data for Tuesday.\n\nShall "
+            "I ask the warehouse's agent, or leave the gap and say so?",
+        )
+        await self._dead_letter()
+        await send("operator", "alice", _ALICE_TASK)
+        await broker.begin_turn("alice")
+        await send("alice", "manager", "Found it: a decimal comma in the supplier's file.")
+        await send("manager", "operator", "alice has found why the import fails.")
+        await send("system", "operator", "dora has no valid login for claude.")
+        await send("alice", "bob", "prices.amount is a NUMERIC(12,2) now.")
+        await send("operator", "alice", "Thanks! And please add a test with a real file.")
+        await send(
+            "carol",
+            "operator",
+            "<script>alert('this is text')</script> is what the form sent. I escaped it.",
+        )
+
+    async def _dead_letter(self) -> None:
+        broker = self.hive.broker
+        await broker.send("manager", "carol", "Try the new parser on all of 2025.")
+        for _ in range(12):
+            turn = await broker.begin_turn("carol")
+            if turn is None:
+                break
+            await broker.end_turn(turn.id, TurnEnd(Outcome.FAILED, "it crashed"))
+
+    def _turn(
+        self,
+        name: str,
+        ago: float,
+        seconds: float,
+        cost: float,
+        outcome: Outcome = Outcome.OK,
+    ) -> TurnRecord:
+        end = self.began - ago
+        usage = Usage(1200, 3400, 88_000, 4000, 92_000, cost)
+        return TurnRecord(
+            7, name, "message", end - seconds, end, outcome, None, "sonnet", usage
+        )
+
+    def _past(self, name: str) -> None:
+        """What is stored of an agent's stream. The manager has a long past."""
+        events = self.hive.agents.events[name]
+        if name == "hm1nd":
+            for number in range(300):
+                self._store(name, "note", 5000 - number, text=f"note {number}")
+        if name not in ("alice", "hm1nd", "bob"):
+            return
+        sender = "operator" if name == "alice" else "manager"
+        self._store(
+            name, "turn_start", 900, **{"from": sender}, body="Good morning.", unread=0
+        )
+        self._store(name, "stream", 898, event=_text("Good morning. Nothing is open."))
+        self._store(
+            name,
+            "turn_end",
+            896,
+            outcome="ok",
+            duration_ms=4210,
+            tokens={"input": 12, "output": 31, "cache_read": 18_220},
+            ctx_tokens=18_400,
+            cost_usd=0.0071,
+        )
+        self._store(
+            name,
+            "turn_start",
+            134,
+            **{"from": "operator"},
+            body=_ALICE_TASK,
+            unread=2,
+        )
+        for number, event in enumerate(_scene()):
+            if name == "alice" or number < 4:
+                self._store(name, "stream", 130 - 6 * number, event=event)
+        assert events
+
+    def _store(self, name: str, kind: str, ago: float, **fields: Any) -> None:
+        stored = self.hive.agents.events[name]
+        own = {
+            "seq": len(stored) + 1,
+            "kind": kind,
+            "agent": name,
+            "at": rfc3339(self.began - ago),
+        }
+        stored.append(json.dumps({**own, **fields}).encode())
+
+
+@deferred
+async def take_pictures(clock: Any, stage: Stage, folder: Path, all_of_them: bool) -> None:
+    """Save pictures of both pages: those of the README, or every look that they have."""
+    folder.mkdir(parents=True, exist_ok=True)
+    looks = [("", 1440, 900, "dark")]
+    if all_of_them:
+        looks += [
+            ("-light", 1440, 900, "light"),
+            ("-phone", 390, 844, "dark"),
+            ("-phone-light", 390, 844, "light"),
+            ("-tablet", 820, 1180, "dark"),
+        ]
+    async with Chromium(clock) as browser:
+        home = stage.hive.web.url
+        await browser.go(stage.hive.web.login_url())
+        for suffix, width, height, scheme in looks:
+            await browser.look(width, height, scheme)
+            for name, path in (("dashboard", ""), ("agent", "agent/alice/")):
+                await browser.go(f"{home}{path}")
+                await deferLater(clock, 1.5)
+                picture = await browser.picture()
+                (folder / f"{name}{suffix}.png").write_bytes(picture)
+            if all_of_them and width == 390:
+                await browser.go(f"{home}")
+                await deferLater(clock, 1.0)
+                picture = await browser.picture(whole=True)
+                (folder / f"dashboard{suffix}-whole.png").write_bytes(picture)
+        if all_of_them:
+            await browser.go(f"{home}login")
+            (folder / "login.png").write_bytes(await browser.picture())
+
+
+def main(arguments: list[str]) -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--demo", action="store_true")
+    parser.add_argument("--screenshots", type=Path)
+    parser.add_argument("--all", action="store_true", help="every width and scheme")
+    options = parser.parse_args(arguments)
+
+    @deferred
+    async def run(clock: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            stage = Stage(clock, Path(folder), options.demo)
+            await stage.open()
+            if options.screenshots:
+                await take_pictures(clock, stage, options.screenshots, options.all)
+                await stage.hive.web.stop()
+                return
+            print(stage.hive.web.login_url(), flush=True)
+            stage.play()
+            await Deferred()
+
+    react(run, (), reactor)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,178 @@
+"""A hive in memory behind the real pages: what the web's tests and the stage share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from hyperhive.agents.interfaces import AgentStatus
+from hyperhive.bus import EventBus
+from hyperhive.containers.interfaces import Probe
+from hyperhive.messages.broker import Broker
+from hyperhive.names import MANAGER
+from hyperhive.settings import Layout, PortRange
+from hyperhive.store.agents import AgentRow, AgentTable
+from hyperhive.store.database import Database
+from hyperhive.store.migrations import BROKER
+from hyperhive.testing.agents import NOW, FakeAgents
+from hyperhive.web import Facts, Notices, WebContext, WebService
+
+#: The number of the first event.
+FIRST_SEQ = 1000
+
+
+class Swarm(FakeAgents):
+    """Fake agents whose mailboxes exist, and whose changes go over the bus."""
+
+    def __init__(self, database: Database, bus: EventBus) -> None:
+        self._database = database
+        self._bus = bus
+        super().__init__()
+
+    def add(self, name: str, **changes: Any) -> AgentStatus:
+        """See FakeAgents."""
+        status = super().add(name, **changes)
+        row = AgentRow(name, status.role, NOW)
+        self._database.write(lambda connection: AgentTable.insert(connection, row))
+        self._publish(name)
+        return status
+
+    def change(self, name: str, **changes: Any) -> AgentStatus:
+        """See FakeAgents."""
+        status = super().change(name, **changes)
+        self._publish(name)
+        return status
+
+    def destroy(self, name: str, purge: bool = False) -> Deferred[None]:
+        """See FakeAgents."""
+
+        def gone(_: None) -> None:
+            self._database.write(lambda connection: AgentTable.delete(connection, name))
+            self._bus.publish("agent_state", {"name": name, "gone": True}, name)
+
+        return super().destroy(name, purge).addCallback(gone)
+
+    def _publish(self, name: str) -> None:
+        self._bus.publish("agent_state", self.status(name).as_wire(), name)
+
+
+class Hive:
+    """The rooms below, and the web service over them.
+
+    :param reactor: the service's; it is the clock of all.
+    :param folder: where state and sockets would be.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        folder: Path,
+        now: Any,
+        demo: bool = False,
+        isolated: bool = True,
+        dashboard: str = "tcp:7000:interface=127.0.0.1",
+        manager_port: int = 8000,
+        agent_ports: PortRange | None = None,
+    ) -> None:
+        self.layout = Layout(folder / "state", folder / "run")
+        self.layout.agents.mkdir(parents=True, exist_ok=True)
+        self.database = Database.in_memory(BROKER)
+        self.bus = EventBus(reactor, FIRST_SEQ)
+        self.broker = Broker(reactor, self.database, self.bus, 60.0, now)
+        self.agents = Swarm(self.database, self.bus)
+        probe = Probe("bubblewrap", "0.8.0", True, ("The network is the host's.",))
+        if not isolated:
+            probe = Probe("process", "0.1", False)
+        self.notices = Notices(
+            lambda notices: self.bus.publish("notice", {"notices": notices})
+        )
+        self.context = WebContext(
+            self.agents,
+            self.broker,
+            self.bus,
+            self.layout,
+            Facts("0.1.0", demo, probe, now()),
+            self.notices,
+            now,
+        )
+        self.web = WebService(
+            reactor,
+            self.context,
+            dashboard,
+            "127.0.0.1",
+            manager_port,
+            agent_ports,
+        )
+
+    @property
+    def token(self) -> str:
+        """The operator's token."""
+        return self.layout.operator_token.read_text().strip()
+
+
+class WebCase(SynchronousTestCase):
+    """A test of the real resource tree, without a socket."""
+
+    def setUp(self) -> None:
+        """A manager, alice and bob; a browser that has not logged in."""
+        self.clock = MemoryReactorClock()
+        self.hive = Hive(self.clock, Path(self.mktemp()), self._now)
+        self.hive.agents.add("alice")
+        self.hive.agents.add("bob")
+        self.client = StubTreq(self.hive.web.root())
+        self.bearer = {"authorization": f"Bearer {self.hive.token}"}
+
+    def _now(self) -> float:
+        return NOW + self.clock.seconds()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        base: str = "http://localhost:7000",
+        headers: dict[str, str] | None = None,
+        login: bool = True,
+        client: StubTreq | None = None,
+        **options: Any,
+    ) -> Any:
+        """Ask and get the response, by default with the operator's token."""
+        headers = {**(self.bearer if login else {}), **(headers or {})}
+        asking = (client or self.client).request(
+            method,
+            base + path,
+            headers=headers,
+            allow_redirects=False,
+            browser_like_redirects=False,
+            **options,
+        )
+        (client or self.client).flush()
+        return self.successResultOf(asking)
+
+    def text(self, response: Any) -> str:
+        """The whole body."""
+        return str(self.successResultOf(self.client.text_content(response)))
+
+    def get(self, path: str, **options: Any) -> Any:
+        """The JSON of a GET."""
+        return json.loads(self.text(self.ask("GET", path, **options)))
+
+    def post(self, path: str, fields: Any = None, **options: Any) -> tuple[int, Any]:
+        """The code and the JSON of a POST with JSON."""
+        response = self.ask("POST", path, json=fields or {}, **options)
+        return response.code, json.loads(self.text(response))
+
+    def assert_refused(self, response: Any, code: int, *words: str) -> None:
+        """It is a JSON error with this code, whose sentence has these words."""
+        self.assertEqual(response.code, code)
+        answer = json.loads(self.text(response))
+        self.assertIs(answer["ok"], False)
+        for word in words:
+            self.assertIn(word, answer["error"])
+
+
+__all__ = ["FIRST_SEQ", "MANAGER", "NOW", "Hive", "Swarm", "WebCase"]
