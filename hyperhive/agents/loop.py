@@ -125,10 +125,16 @@ def _begin(inputs: _Inputs, core: _Core) -> None:
 
 
 @_beginning.upon(_Inputs.nothing).to(_resting)
+def _nothing(inputs: _Inputs, core: _Core) -> None:
+    core.loop._entered("resting")
+    core.loop._rested()
+
+
 @_settling.upon(_Inputs.settled).to(_resting)
 def _rest(inputs: _Inputs, core: _Core) -> None:
     core.loop._entered("resting")
     core.loop._rested()
+    core.loop.poke()
 
 
 @_beginning.upon(_Inputs.began).to(_working)
@@ -284,7 +290,6 @@ class AgentLoop:
         waiting, self._idle = self._idle, []
         for one in waiting:
             one.callback(None)
-        self.poke()
 
     def _entered(self, state: str) -> None:
         self.state = state

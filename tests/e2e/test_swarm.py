@@ -124,12 +124,8 @@ class TurnTests(SwarmTestCase):
             lambda event: event["kind"] == "message_dead" and event["id"] == message,
             limit=120,
         )
-        notices = [
-            json.loads(m["body"]) for m in self.hive.inbox() if m["from"] == "system"
-        ]
-        self.assertIn(
-            ("message_dead", message), [(n["event"], n["id"]) for n in notices]
-        )
+        [notice] = [one for one in self.hive.inbox() if one["from"] == "system"]
+        self.assertIn(f"Message {message} from operator to bob is dead", notice["body"])
         self.hive.do(cmd="requeue", id=message)
         events.until(
             lambda event: event["kind"] == "message_leased" and event["id"] == message
@@ -255,13 +251,11 @@ class LifeCycleTests(SwarmTestCase):
         """A destroyed agent's notes are kept, its waiting messages dead, its name free."""
         self.turn("!tool Bash echo remembered > /state/notes.md")
         self.hive.do(cmd="set_paused", name="bob", paused=True)
-        message = self.hive.send("bob", "!say never")
+        self.hive.send("bob", "!say never")
         self.hive.do(cmd="destroy", name="bob", purge=False)
         self.assertNotIn("bob", self.hive.do(cmd="list")["agents"])
-        notices = [
-            json.loads(m["body"]) for m in self.hive.inbox() if m["from"] == "system"
-        ]
-        self.assertIn(message, [n.get("id") for n in notices])
+        [notice] = [one for one in self.hive.inbox() if one["from"] == "system"]
+        self.assertIn("bob was destroyed with 1 message waiting", notice["body"])
         self.hive.do(cmd="spawn", name="bob")
         end = self.turn("!tool Bash test $(cat /state/notes.md) = remembered\n!say ok")
         self.assertEqual(end["outcome"], "ok")
