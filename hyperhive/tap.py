@@ -193,8 +193,13 @@ class Hive(Service):
                 self._log.failure("a part of the hive did not stop cleanly")
         with contextlib.suppress(FileNotFoundError):
             self._settings.layout.daemon_json.unlink()
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the folders; the opposite of :meth:`claim`."""
         if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
 
     def _begin(self) -> None:
         self._starting = self._start()

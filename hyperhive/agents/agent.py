@@ -81,6 +81,14 @@ class Agent:
         """The model of its next turn."""
         return self.row.model or self._default_model
 
+    @property
+    def _window(self) -> int:
+        """Tokens of its model's window; an alias stands for what last answered to it."""
+        last = self.last_turn
+        if last is not None and last.model and self.model in last.model:
+            return window(last.model)
+        return window(self.model)
+
     @contextmanager
     def moving(self, label: str) -> Iterator[None]:
         """Show ``label`` while an operation runs; however it ends, the label goes."""
@@ -110,7 +118,7 @@ class Agent:
             container=self.container,
             unread=shop.broker.unread(self.name),
             model=self.model,
-            window=window(self.model),
+            window=self._window,
             logged_in=shop.launcher.logged_in(self.name),
             login_remedy=shop.launcher.login_remedy(self.name),
             now=shop.now(),
@@ -165,7 +173,7 @@ class Agent:
             return False
         if wanted:
             return True
-        full = COMPACT_OVER * window(self.model)
+        full = COMPACT_OVER * self._window
         return not self._just_compacted and (row.context or 0) > full
 
     def _settled(self, work: Work, record: TurnRecord) -> None:

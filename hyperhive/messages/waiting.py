@@ -138,11 +138,10 @@ class Line:
         self._receivers.remove(receiver)
         receiver.finish(result)
 
-    def _next(self) -> Receiver | None:
-        something = self._leases.unread() > 0
-        return next(
-            (one for one in self._receivers if something or not one.looked), None
-        )
+    def _due(self) -> bool:
+        """Whether the first in line is to look: for itself, or for one behind it."""
+        newcomers = not all(one.looked for one in self._receivers)
+        return bool(self._receivers) and (newcomers or self._leases.unread() > 0)
 
     def _serve(self) -> None:
         if not self._running:
@@ -154,41 +153,46 @@ class Line:
     @deferred
     async def _serve_all(self) -> None:
         try:
-            while self._next() is not None:
+            while self._due():
                 async with self.lock:
-                    await self._serve_next()
+                    if self._due():
+                        await self._serve_first()
         finally:
             self._running = False
         news, self._news = self._news, False
         if news and self._leases.unread() > 0:
             self._leases.left_over()
 
-    async def _serve_next(self) -> None:
-        receiver = self._serving = self._next()
-        if receiver is None:
-            return
+    async def _serve_first(self) -> None:
+        here = tuple(self._receivers)
+        receiver = self._serving = here[0]
         try:
             messages = await self._leases.lease(
                 receiver.connection, self.turn, receiver.maximum
             )
         except Exception:
-            self._serving = None
             self._failed(receiver, Failure())
         else:
-            await self._leased(receiver, messages)
+            if messages:
+                await self._leased(receiver, messages)
+            else:
+                self._found_nothing(here)
+        finally:
             self._serving = None
 
     async def _leased(self, receiver: Receiver, messages: list[Message]) -> None:
         if receiver.over:
-            if messages:
-                await self._put_back(receiver, messages)
-        elif messages:
+            await self._put_back(receiver, messages)
+        else:
             self._leases.handed_out(receiver.connection, self.turn, messages)
             self._answer(receiver, messages)
-        elif receiver.waits:
+
+    def _found_nothing(self, here: tuple[Receiver, ...]) -> None:
+        """What the first has not found is not there for those behind it either."""
+        for receiver in here:
             receiver.looked = True
-        else:
-            self._answer(receiver, [])
+            if not receiver.over and not receiver.waits:
+                self._answer(receiver, [])
 
     async def _put_back(self, receiver: Receiver, messages: list[Message]) -> None:
         try:

@@ -83,9 +83,9 @@ class MemoryProcess:
         """Let it end in any way. After its end nothing more happens."""
         if self._ending:
             return
-        self._ending = True
         self.running = False
         self._tell(lambda observer: observer.process_ended(end))
+        self._ending = True
 
     # IContainerProcess
 
@@ -155,7 +155,7 @@ class MemoryProcess:
             self._clock.callLater(0, self.ends, Signalled(number))
 
     def _tell(self, event: Callable[[IProcessObserver], None]) -> None:
-        if self._observer is None:
+        if self._observer is None or self._ending:
             return
         if self.paused or self._held:
             self._held.append(event)

@@ -58,7 +58,7 @@ class Entrance:
         """Take a ticket, or show where to type the token."""
         after = _after(query_text(request, "next"))
         ticket = query_text(request, "ticket")
-        if ticket is None:
+        if ticket is None or request.method == b"HEAD":
             return self._page(request, after)
         if not self._doorman.tickets.redeem(ticket):
             request.setResponseCode(HTTPStatus.UNAUTHORIZED)

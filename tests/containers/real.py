@@ -1,5 +1,6 @@
 """What the tests of drivers with real processes share."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -7,9 +8,12 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import TestCase
 
+from hyperhive.containers.happenings import Happening
+from hyperhive.containers.marked import end_marked
 from tests.containers import programs
 from tests.containers.programs import TestProgram
 from tests.containers.suite import NAME, DriverSuite, unmistakable
@@ -18,10 +22,18 @@ from tests.containers.suite import NAME, DriverSuite, unmistakable
 class Daemon(ProcessProtocol):
     """A daemon in a process of its own, to be killed."""
 
+    transport: Any
+
     def __init__(self) -> None:
         self.said = b""
         self.ready: Deferred[None] = Deferred()
-        self.gone: Deferred[None] = Deferred()
+        self._gone = Happening()
+
+    async def kill(self) -> None:
+        """Kill it, and wait until it is gone. It may be already."""
+        with contextlib.suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
+        await self._gone.wait()
 
     def outReceived(self, data: bytes) -> None:
         """It says a line when all is running."""
@@ -37,7 +49,7 @@ class Daemon(ProcessProtocol):
         """It was killed, or it failed."""
         if not self.ready.called:
             self.ready.errback(AssertionError(self.said.decode()))
-        self.gone.callback(None)
+        self._gone.happen()
 
 
 class RealSuite(DriverSuite, TestCase):
@@ -72,13 +84,12 @@ class RealSuite(DriverSuite, TestCase):
         return found
 
     async def crash(self) -> Any:
-        daemon = await self.start_daemon()
-        daemon.transport.signalProcess("KILL")
-        await daemon.gone
+        await (await self.start_daemon()).kill()
         return await self.make_driver()
 
-    async def start_daemon(self, *more: str) -> Any:
-        daemon: Any = Daemon()
+    async def start_daemon(self) -> Daemon:
+        """A daemon that runs the family in a container :data:`NAME`."""
+        daemon = Daemon()
         argv = self.adapt(programs.FAMILY)
         reactor.spawnProcess(
             daemon,
@@ -90,5 +101,11 @@ class RealSuite(DriverSuite, TestCase):
             ],
             env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]},
         )
+        self.addCleanup(self.end_daemon, daemon)
         await daemon.ready
         return daemon
+
+    async def end_daemon(self, daemon: Daemon) -> None:
+        """Leave nothing of it, however the test ended."""
+        await daemon.kill()
+        await end_marked(reactor, f"{self.state}:")

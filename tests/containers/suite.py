@@ -38,6 +38,11 @@ PATH = "/usr/bin:/bin"
 RUNNING, STOPPED = ContainerState.RUNNING, ContainerState.STOPPED
 
 
+def new_folder() -> Path:
+    """A new folder by its canonical name."""
+    return Path(os.path.realpath(tempfile.mkdtemp(prefix="hive")))
+
+
 class DriverSuite:
     """Mixed into an asynchronous TestCase that gives :meth:`make_driver` and what else is said."""
 
@@ -65,7 +70,7 @@ class DriverSuite:
     # What the tests use.
 
     async def asyncSetUp(self) -> None:
-        self.base = Path(os.path.realpath(tempfile.mkdtemp(prefix="hive")))
+        self.base = new_folder()
         self.addCleanup(shutil.rmtree, self.base)
         self.state = self.base / "containers"
         self.home = self.base / "home"
@@ -239,13 +244,13 @@ class DriverSuite:
             Bind(home, "/bin"),
         )
         for bind in wrong:
-            with self.assertRaises(InvalidSpec, msg=str(bind)):
+            with self.assertRaises(InvalidSpec):
                 await self.driver.create(ContainerSpec(NAME, (bind,)))
         twice = (Bind(home, "/root"), Bind(self.state, "/root"))
         with self.assertRaises(InvalidSpec):
             await self.driver.create(ContainerSpec(NAME, twice))
         for name in ("", "../x", "A", "h-", "h-0123456789", "h\n"):
-            with self.assertRaises(InvalidSpec, msg=name):
+            with self.assertRaises(InvalidSpec):
                 await self.driver.create(ContainerSpec(name))
         self.assertEqual(await self.driver.statuses(), {})
 
@@ -357,7 +362,8 @@ class DriverSuite:
             process = self.driver.run(NAME, command, recorder)
             self.assertEqual(recorder.ends, [], "told before run() has returned")
             process.interrupt()
-            self.assertIsInstance(await recorder.ended(), SetupFailed, msg=str(command))
+            end = await recorder.ended()
+            self.assertIsInstance(end, SetupFailed, f"{command}: {end}")
             await process.destroy()
 
     async def test_pause(self) -> None:

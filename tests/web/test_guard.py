@@ -186,17 +186,20 @@ class GuardTests(WebCase):
 
     def test_own_origin(self) -> None:
         """Our page is ours by each name, also behind a proxy that speaks TLS."""
-        for base, origin in (
-            ("http://127.0.0.1:7000", "http://127.0.0.1:7000"),
-            ("http://LOCALHOST:7000", "http://localhost:7000"),
-            ("http://localhost:7000", "https://localhost:7000"),
-            ("http://[::1]:7000", "http://[::1]:7000"),
+        for host, origin in (
+            ("127.0.0.1:7000", "http://127.0.0.1:7000"),
+            ("LOCALHOST:7000", "http://localhost:7000"),
+            ("localhost:7000", "https://localhost:7000"),
+            ("[::1]:7000", "http://[::1]:7000"),
         ):
             response = self.ask(
                 "POST",
                 "/pause/alice",
-                base=base,
-                headers={"origin": origin, "sec-fetch-site": "same-origin"},
+                headers={
+                    "host": host,
+                    "origin": origin,
+                    "sec-fetch-site": "same-origin",
+                },
                 json={"paused": True},
             )
             self.assertEqual(response.code, 200, origin)
