@@ -279,8 +279,8 @@ class Hive(Service):
         await web.start()
         self._stops.append(web.stop)
         await agents.open_surfaces()
-        await admin.startService()
-        self._stops.append(admin.stopService)
+        await admin.start()
+        self._stops.append(admin.stop)
         self._announce(web, probe, executable)
         # From here on turns run: they are the first to end.
         self._stops.append(agents.drain)

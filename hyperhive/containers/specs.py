@@ -125,11 +125,10 @@ def _translated(spec: ContainerSpec, path: Path) -> str | None:
         for bind in spec.binds
         if path.is_relative_to(canonical(bind.source))
     ]
-    around.sort(key=lambda pair: len(pair[0].parts), reverse=True)
-    for source, bind in around:
+    for source, bind in sorted(around, key=lambda pair: -len(pair[0].parts)):
         inside = str(PurePosixPath(bind.destination, path.relative_to(source)))
-        covering = enclosing(spec, inside) if inside != bind.destination else bind
-        if covering in (None, bind):
+        over = (one for one in spec.binds if lies_in(inside, one.destination))
+        if max(over, key=lambda one: len(one.destination)) == bind:
             return inside
     if any(lies_in(str(path), folder) for folder in SYSTEM):
         return str(path)

@@ -43,7 +43,6 @@ PRUNE_BITE = 500
 #: The most rows that one question is answered with.
 MAX_PAGE = 500
 
-_MAX_ID = 2**63 - 1
 _DIED = "The daemon ended during this turn."
 
 
@@ -88,8 +87,6 @@ class Broker:
     ) -> tuple[int, ...]:
         """See :class:`IBroker`."""
         _check_body(body)
-        if in_reply_to is not None and not 0 < in_reply_to <= _MAX_ID:
-            raise InvalidMessage(f"There is no message {in_reply_to} to reply to.")
         return await self._commits.write(
             lambda ledger: ledger.send(mailbox(sender), mailbox(to), body, in_reply_to)
         )
@@ -226,7 +223,7 @@ class Broker:
             )
             line.turn = None
             del self._turns[turn]
-        line.end_waits()
+            line.end_waits()
 
     @deferred
     async def turns(self, agent: str, limit: int = 20) -> list[TurnRecord]:
@@ -246,8 +243,8 @@ class Broker:
         line, agent = self._line(box), mailbox_owner(box)
         async with line.lock:
             count = await self._commits.write(lambda ledger: ledger.bury(agent, also))
-        line.end_waits()
-        return count
+            line.end_waits()
+            return count
 
     def recover(self) -> Deferred[int]:
         """See :class:`IBroker`."""

@@ -74,8 +74,9 @@ class Ledger:
         self, sender: str, to: str, body: str, in_reply_to: int | None
     ) -> tuple[int, ...]:
         """Queue a message for a mailbox, or for every agent's but the sender's."""
-        if in_reply_to is not None and not MessageTable.exists(
-            self._connection, in_reply_to
+        if (
+            in_reply_to is not None
+            and MessageTable.get(self._connection, in_reply_to) is None
         ):
             raise InvalidMessage(f"There is no message {in_reply_to} to reply to.")
         if to != EVERYONE:
@@ -137,16 +138,15 @@ class Ledger:
         row = AgentTable.get(self._connection, agent)
         if row is None:
             raise UnknownRecipient(_nobody(self._connection, agent))
+        if TurnTable.runs(self._connection, agent):
+            raise TurnRuns(f"{agent} is in a turn already.")
         if row.paused:
             return None
         for_message = kind == "message"
         box = mailbox(agent)
         if for_message and not MessageTable.any_queued(self._connection, box):
             return None
-        try:
-            turn = TurnTable.begin(self._connection, agent, kind, self._now)
-        except sqlite3.IntegrityError:
-            raise TurnRuns(f"{agent} is in a turn already.") from None
+        turn = TurnTable.begin(self._connection, agent, kind, self._now)
         if not for_message:
             return turn, None
         (message,) = self.lease(agent, 1, Lease(turn.id))

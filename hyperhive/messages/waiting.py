@@ -199,6 +199,8 @@ class Line:
             await self._leases.put_back(receiver.connection, self.turn, messages)
         except Exception:
             self._log.failure("messages that nobody got were not put back")
+            # Then they go back with what the connection has, when it ends.
+            self._leases.handed_out(receiver.connection, self.turn, messages)
 
     def _failed(self, receiver: Receiver, failure: Failure) -> None:
         if receiver.over:

@@ -9,6 +9,9 @@ from attrs import frozen
 #: How many rows one call of :meth:`EventTable.prune` deletes at most.
 PRUNE_BITE = 1000
 
+#: The largest number that SQLite has. Who asks for a page may name any.
+_MAX_SEQ = 2**63 - 1
+
 
 @frozen
 class EventRow:
@@ -54,7 +57,11 @@ class EventTable:
         rows = connection.execute(
             "SELECT seq, agent, kind, at, json FROM events "
             "WHERE agent = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
-            (agent, 2**63 - 1 if before is None else before, limit),
+            (
+                agent,
+                _MAX_SEQ if before is None else max(0, min(before, _MAX_SEQ)),
+                limit,
+            ),
         )
         return [EventRow(*values) for values in rows][::-1]
 

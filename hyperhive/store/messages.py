@@ -52,6 +52,9 @@ class MovedMessage:
     turn: int | None = None
 
 
+#: The largest id that SQLite has. Who asks for a message may name any number.
+_MAX_ID = 2**63 - 1
+
 _NAMES = tuple(field.name for field in attrs.fields(MessageRow))
 _COLUMNS = ", ".join(_NAMES)
 _MOVED = ", ".join(field.name for field in attrs.fields(MovedMessage))
@@ -89,14 +92,10 @@ class MessageTable:
     @staticmethod
     def get(connection: sqlite3.Connection, id: int) -> MessageRow | None:
         """One message."""
+        if not 0 < id <= _MAX_ID:
+            return None
         rows = _rows(connection, "WHERE id = ?", id)
         return rows[0] if rows else None
-
-    @staticmethod
-    def exists(connection: sqlite3.Connection, id: int) -> bool:
-        """Whether there is a message of that id."""
-        found = connection.execute("SELECT 1 FROM messages WHERE id = ?", (id,))
-        return found.fetchone() is not None
 
     @staticmethod
     def any_queued(connection: sqlite3.Connection, recipient: str) -> bool:
@@ -261,6 +260,8 @@ class MessageTable:
         """Those of ``ids`` that are queued in this mailbox are read, and done."""
         moved = []
         for id in ids:
+            if not 0 < id <= _MAX_ID:
+                continue
             moved += _move(
                 connection,
                 "state = 'done', done_at = ?, read_at = ?",
@@ -303,7 +304,7 @@ class MessageTable:
         limit: int,
     ) -> list[MessageRow]:
         """The newest messages to or from a mailbox, or of all, with ids under ``before``."""
-        before = 2**63 - 1 if before is None else before
+        before = _MAX_ID if before is None else max(0, min(before, _MAX_ID))
         if mailbox is None:
             rows = _rows(
                 connection, "WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit

@@ -58,6 +58,14 @@ class TurnTable:
     """The SQL of the ``turns`` table."""
 
     @staticmethod
+    def runs(connection: sqlite3.Connection, agent: str) -> bool:
+        """Whether a turn of this agent runs."""
+        found = connection.execute(
+            "SELECT 1 FROM turns WHERE agent = ? AND ended_at IS NULL", (agent,)
+        )
+        return found.fetchone() is not None
+
+    @staticmethod
     def begin(
         connection: sqlite3.Connection, agent: str, kind: str, started_at: float
     ) -> TurnRow:

@@ -123,7 +123,8 @@ class SpawnedProcess:
         done = not status and by is None
         # The word of waitpid: the signal in the low byte, the status above it.
         word = by if by is not None else status << 8
-        error = ProcessDone(word) if done else ProcessTerminated(status, by, word)
+        code = status if by is None else None
+        error = ProcessDone(word) if done else ProcessTerminated(code, by, word)
         self.pid = None
         self._reason = Failure(error)
         self.protocol.processExited(self._reason)

@@ -79,9 +79,7 @@ class Dashboard:
     async def messages(self, request: Request) -> bytes:
         """A page of messages, whole, oldest first; ``before`` asks for the page before."""
         agent = _mailbox(query_text(request, "agent"))
-        return answer(
-            request, await message_page(request, self._context.broker, agent)
-        )
+        return answer(request, await message_page(request, self._context.broker, agent))
 
     @app.route("/events/stream", methods=["GET"])
     def events(self, request: Request) -> IResource:

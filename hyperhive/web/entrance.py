@@ -8,7 +8,6 @@ from klein import Klein
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from hyperhive.errors import BadRequest
 from hyperhive.web.answers import answer, answer_error, answer_text, answers_errors
 from hyperhive.web.answers import redirect as redirected
 from hyperhive.web.context import WebContext
@@ -119,11 +118,7 @@ class Entrance:
 
 def _after(path: Any) -> str:
     """Where to go after the login: only to a place of our own."""
-    if path is None or path == "":
-        return "/"
-    if not isinstance(path, str) or not _LOCAL.fullmatch(path):
-        raise BadRequest("The field 'next' must be a path on this host.")
-    return path
+    return path if isinstance(path, str) and _LOCAL.fullmatch(path) else "/"
 
 
 answers_errors(Entrance.app)

@@ -138,7 +138,7 @@ class Guard(Resource):
         if any(self._doorman.sessions.check(session) for session in sessions(request)):
             return None
         if request.method in SAFE and _PAGE.fullmatch(request.path):
-            after = quote(request.uri.decode("ascii", "replace"), safe="/")
+            after = quote(request.path, safe="/")
             return redirect(
                 request, "/login" if after == "/" else f"/login?next={after}"
             )

@@ -561,6 +561,22 @@ class LeavingTests(HandCase):
         self.finished(self.broker.end_turn(self.turn.id, TurnEnd(Outcome.DRAINED)))
         self.assertEqual(self.states(id), ["queued"])
 
+    def test_an_attended_lease_that_could_not_be_undone(self) -> None:
+        """It comes back with the end of the connection."""
+        self.pause("bob")
+        self.finished(self.broker.end_turn(self.turn.id, TurnEnd(Outcome.OK)))
+        id = self.send()
+        waiting = self.broker.receive("bob", "c")
+        self.hand.commit()
+        self.leave(waiting)
+        self.hand.answer()
+        self.break_commit()
+        self.hand.finish()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.states(id), ["leased"])
+        self.finished(self.broker.release("c"))
+        self.assertEqual(self.states(id), ["queued"])
+
     def test_counts_follow_the_file(self) -> None:
         """After all of it, the count is what the file says."""
         for seconds in (None, 10):

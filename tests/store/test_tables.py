@@ -152,10 +152,15 @@ class MessageTableTests(TableCase):
         self.assertEqual(self.get(5), row)
         self.assertIsNone(MessageTable.get(self.connection, 4))
 
-    def test_exists(self) -> None:
-        """Whether an id is known."""
-        self.assertTrue(MessageTable.exists(self.connection, 4))
-        self.assertFalse(MessageTable.exists(self.connection, 5))
+    def test_numbers_that_are_no_ids(self) -> None:
+        """Who asks may name any number: none of them is an error."""
+        for number in (0, -1, -(10**30), 2**63, 10**30):
+            self.assertIsNone(MessageTable.get(self.connection, number))
+            marked = MessageTable.mark_read(self.connection, [number], "bob", 1.0)
+            self.assertEqual(marked, [])
+        page = MessageTable.page(self.connection, None, 10**30, 9)
+        self.assertEqual(page, self.rows)
+        self.assertEqual(MessageTable.page(self.connection, "bob", -(10**30), 9), [])
 
     def test_lease(self) -> None:
         """The oldest queued messages of one mailbox, in order, as they are now."""
@@ -327,7 +332,6 @@ class MessageTableTests(TableCase):
         """With a million messages each question still looks at few."""
         for work in (
             lambda c: MessageTable.get(c, 1),
-            lambda c: MessageTable.exists(c, 1),
             lambda c: MessageTable.any_queued(c, "bob"),
             lambda c: MessageTable.lease(c, "bob", 2, 7, None),
             lambda c: MessageTable.kill_exhausted(c, 7, 5),
@@ -394,11 +398,15 @@ class TurnTableTests(TableCase):
 
     def test_one_at_a_time(self) -> None:
         """A second running turn of an agent is refused by the table; another's is not."""
+        self.assertFalse(TurnTable.runs(self.connection, "bob"))
         TurnTable.begin(self.connection, "bob", "message", 10.0)
+        self.assertTrue(TurnTable.runs(self.connection, "bob"))
+        self.assertFalse(TurnTable.runs(self.connection, "al"))
         TurnTable.begin(self.connection, "al", "message", 10.0)
         with self.assertRaises(sqlite3.IntegrityError):
             TurnTable.begin(self.connection, "bob", "compact", 11.0)
         TurnTable.end(self.connection, 1, self.ending)
+        self.assertFalse(TurnTable.runs(self.connection, "bob"))
         self.assertEqual(TurnTable.begin(self.connection, "bob", "compact", 12.0).id, 3)
 
     def test_end_all(self) -> None:
@@ -424,6 +432,7 @@ class TurnTableTests(TableCase):
     def test_no_statement_scans(self) -> None:
         """Each is found by an index."""
         for work in (
+            lambda c: TurnTable.runs(c, "bob"),
             lambda c: TurnTable.begin(c, "bob", "message", 1.0),
             lambda c: TurnTable.end(c, 1, self.ending),
             lambda c: TurnTable.end_all(c, 1.0, "x", "y"),
@@ -480,6 +489,8 @@ class EventTableTests(TableCase):
         self.assertEqual(self.seqs("bob", None, 2), [4, 5])
         self.assertEqual(self.seqs("bob", 4, 2), [2, 3])
         self.assertEqual(self.seqs("bob", 1, 2), [])
+        self.assertEqual(self.seqs("bob", -(10**30), 2), [])
+        self.assertEqual(self.seqs("bob", 10**30, 2), [4, 5])
         self.assertEqual(self.seqs("al"), [6, 7, 8])
 
     def test_prunes_by_age(self) -> None:

@@ -166,7 +166,9 @@ class Chromium:
         answer = await self._ask("Page.navigate", url=url)
         if answer.get("errorText"):
             raise BrowserError(f"{url}: {answer['errorText']}")
-        await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        await self.until(
+            "document.readyState === 'complete' && location.href !== 'about:blank'"
+        )
 
     async def run(self, expression: str) -> Any:
         """Evaluate an expression in the page, and wait for what it promises."""

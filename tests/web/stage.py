@@ -111,7 +111,9 @@ def _scene() -> Iterator[Event]:
         "    return Decimal(_with_point(text))",
     )
     yield _result("t4", "The file /state/shop/prices.py has been updated.")
-    yield _tool("t5", "Bash", command="python -m pytest -q", description="run the tests")
+    yield _tool(
+        "t5", "Bash", command="python -m pytest -q", description="run the tests"
+    )
     yield _result(
         "t5", "." * 72 + "\n" + "." * 72 + "\n" + "." * 68 + "\n212 passed in 4.18s"
     )
@@ -252,11 +254,15 @@ class Stage:
         await self._dead_letter()
         await send("operator", "alice", _ALICE_TASK)
         await broker.begin_turn("alice")
-        await send("alice", "manager", "Found it: a decimal comma in the supplier's file.")
+        await send(
+            "alice", "manager", "Found it: a decimal comma in the supplier's file."
+        )
         await send("manager", "operator", "alice has found why the import fails.")
         await send("system", "operator", "dora has no valid login for claude.")
         await send("alice", "bob", "prices.amount is a NUMERIC(12,2) now.")
-        await send("operator", "alice", "Thanks! And please add a test with a real file.")
+        await send(
+            "operator", "alice", "Thanks! And please add a test with a real file."
+        )
         await send(
             "carol",
             "operator",
@@ -334,9 +340,10 @@ class Stage:
 
 
 @deferred
-async def take_pictures(clock: Any, stage: Stage, folder: Path, all_of_them: bool) -> None:
+async def take_pictures(
+    clock: Any, stage: Stage, folder: Path, all_of_them: bool
+) -> None:
     """Save pictures of both pages: those of the README, or every look that they have."""
-    folder.mkdir(parents=True, exist_ok=True)
     looks = [("", 1440, 900, "dark")]
     if all_of_them:
         looks += [
@@ -372,6 +379,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--screenshots", type=Path)
     parser.add_argument("--all", action="store_true", help="every width and scheme")
     options = parser.parse_args(arguments)
+    if options.screenshots:
+        options.screenshots.mkdir(parents=True, exist_ok=True)
 
     @deferred
     async def run(clock: Any) -> None:

@@ -22,7 +22,7 @@ from tests.web.support import FIRST_SEQ, Hive, WebCase
 
 def embedded(page: str) -> Any:
     """The state in a page."""
-    match = re.search(r'data-state="([^"]*)"', page)
+    match = re.search(r'id="state" hidden data-state="([^"]*)"', page)
     assert match is not None
     return json.loads(unescape(match[1]))
 
@@ -127,7 +127,8 @@ class StateTests(WebCase):
         self.clock.advance(90)
         response = self.ask("GET", "/metrics")
         self.assertIn(
-            "text/plain; version=0.0.4", response.headers.getRawHeaders("content-type")[0]
+            "text/plain; version=0.0.4",
+            response.headers.getRawHeaders("content-type")[0],
         )
         lines = self.text(response).splitlines()
         for line in (
@@ -177,7 +178,9 @@ class MessagesTests(WebCase):
         first = self.get("/api/messages?limit=2")
         self.assertEqual([row["id"] for row in first["messages"]], self.ids[3:])
         self.assertEqual(first["before"], self.ids[3])
-        self.assertEqual(self.found(f"?limit=2&before={first['before']}"), self.ids[1:3])
+        self.assertEqual(
+            self.found(f"?limit=2&before={first['before']}"), self.ids[1:3]
+        )
         last = self.get(f"/api/messages?limit=2&before={self.ids[1]}")
         self.assertEqual([row["id"] for row in last["messages"]], self.ids[:1])
         self.assertNotIn("before", last)
@@ -194,7 +197,9 @@ class MessagesTests(WebCase):
     def test_large(self) -> None:
         """A page is bounded in size too: what is left is asked for with ``before``."""
         ids = [
-            self.successResultOf(self.hive.broker.send("alice", "bob", "x" * MAX_BODY))[0]
+            self.successResultOf(self.hive.broker.send("alice", "bob", "x" * MAX_BODY))[
+                0
+            ]
             for _ in range(4)
         ]
         answer = self.get("/api/messages?limit=9")
@@ -325,7 +330,7 @@ class VerbTests(WebCase):
             (b"[1]", "application/json", "object"),
             (b"name=%FF", "application/x-www-form-urlencoded", "UTF-8"),
             (b"a=&" * 200, "application/x-www-form-urlencoded", "100 fields"),
-            (b"name=x", "multipart/form-data; boundary=x", "not 'multipart"),
+            (b"name=x", "multipart/mixed; boundary=x", "not 'multipart"),
             (b"name=x", "text/plain", "text/plain"),
         ):
             response = self.ask(

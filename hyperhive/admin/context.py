@@ -1,0 +1,27 @@
+"""What the admin commands are given: the rooms below, and what others know."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from hyperhive.agents.interfaces import IAgents
+from hyperhive.bus import EventBus
+from hyperhive.messages.interfaces import IBroker
+
+
+@frozen
+class AdminContext:
+    """The rooms below, and three questions that others answer.
+
+    :param login_url: makes a one-time link to the dashboard.
+    :param urls: where pages are, by what they are of.
+    :param info: versions, uptime, driver, counts.
+    """
+
+    agents: IAgents
+    broker: IBroker
+    bus: EventBus
+    login_url: Callable[[], str]
+    urls: Callable[[], Mapping[str, str]]
+    info: Callable[[], Mapping[str, Any]]
