@@ -163,6 +163,11 @@ class EventBus:
         """The number of the newest event (``first - 1`` before there is one)."""
         return self._seq
 
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest event that is kept (``seq + 1`` if none is)."""
+        return self._ring[0].seq if self._ring else self._seq + 1
+
     def publish(
         self,
         kind: str,
@@ -216,7 +221,7 @@ class EventBus:
         """
         subscription = Subscription(self, deliver, overflowed, topics, agent)
         if since is not None:
-            oldest = self._ring[0].seq if self._ring else self._seq + 1
+            oldest = self.oldest
             if not oldest - 1 <= since <= self._seq:
                 return None
             # The ring has no gaps: a number is a place in it.

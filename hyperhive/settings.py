@@ -369,7 +369,9 @@ def _from_file(file: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
-        raise SettingsError(f"{file}: can't be read: {error.strerror}.") from None
+        raise SettingsError(
+            f"--config: {file} can't be read: {error.strerror}."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: is not TOML: {error}.") from None
     fields = {spelled(one.name): one for one in flag_fields()}

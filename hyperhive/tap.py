@@ -208,7 +208,8 @@ class Hive(Service):
     def _failed(self, failure: Failure) -> None:
         """A hive that can't start says why, in a sentence where there is one, and ends."""
         if failure.check(PublicError):
-            print(f"hyperhive: {failure.getErrorMessage()}", file=sys.stderr)
+            # Not the log, into which twistd turns what is printed.
+            print(f"hyperhive: {failure.getErrorMessage()}", file=sys.__stderr__)
         else:
             self._log.failure("the hive could not start", failure)
         # twistd exits with status 0 whatever happened; a supervisor must see this.

@@ -102,6 +102,7 @@ class Daemon:
 
     def start(self) -> Self:
         """Start it and wait until everything listens."""
+        self._said = b""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.base),

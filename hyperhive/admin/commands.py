@@ -1,184 +1,173 @@
-"""The admin verbs: each takes checked values, calls one method, and answers members."""
+"""What answers each admin verb: take checked values, call one method, give the answer's members."""
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from attrs import frozen
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
 
-from hyperhive.admin import fields
+from hyperhive.admin import verbs
 from hyperhive.admin.context import AdminContext
-from hyperhive.admin.fields import Field
-from hyperhive.names import OPERATOR
+from hyperhive.admin.fields import Values
+from hyperhive.admin.verbs import Verb
+from hyperhive.errors import PublicError
+from hyperhive.messages.interfaces import Message
+from hyperhive.names import EVERYONE, OPERATOR
 
-#: The longest inbox that is answered (rows).
-MAX_INBOX = 500
-DEFAULT_INBOX = 50
-
-_NAME = Field("name", fields.text)
-_SCOPE = Field("scope", fields.scope)
+#: How long the messages of one answer may be together (bytes): encoding more would
+#: hold up everybody else.
+MAX_INBOX_BYTES = 1024 * 1024
 
 Answer = dict[str, Any]
-Handler = Callable[[AdminContext, dict[str, Any]], Awaitable[Answer]]
+Handler = Callable[[AdminContext, Values], Awaitable[Answer]]
+
+#: What answers each verb but the two that subscribe.
+HANDLERS: dict[str, Handler] = {}
 
 
-@frozen
-class Verb:
-    """One command.
-
-    :param changes: whether it changes something; such a command is logged with
-        the uid of who gave it.
-    """
-
-    name: str
-    fields: tuple[Field, ...]
-    handle: Handler
-    changes: bool = True
-
-
-VERBS: dict[str, Verb] = {}
-
-
-def _verb(*taken: Field, changes: bool = True) -> Callable[[Handler], Handler]:
-    """Put a handler into the table, under its own name without the underscore."""
+def _answers(verb: Verb) -> Callable[[Handler], Handler]:
+    """Put a handler into the table."""
 
     def register(handler: Handler) -> Handler:
-        name = handler.__name__.strip("_")
-        VERBS[name] = Verb(name, taken, handler, changes)
+        HANDLERS[verb.name] = handler
         return handler
 
     return register
 
 
-@_verb(changes=False)
-async def _list(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.LIST)
+async def _list(context: AdminContext, given: Values) -> Answer:
     return {"agents": list(context.agents.names())}
 
 
-@_verb(changes=False)
-async def _agent_status(context: AdminContext, given: dict[str, Any]) -> Answer:
-    rows = [status.as_wire() for status in context.agents.statuses()]
-    return {"agent_statuses": rows}
+@_answers(verbs.AGENT_STATUS)
+async def _agent_status(context: AdminContext, given: Values) -> Answer:
+    agents, name = context.agents, given["name"]
+    statuses = agents.statuses() if name is None else (agents.status(name),)
+    return {"agent_statuses": [status.as_wire() for status in statuses]}
 
 
-@_verb(changes=False)
-async def _urls(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.URLS)
+async def _urls(context: AdminContext, given: Values) -> Answer:
     return {"urls": dict(context.urls())}
 
 
-@_verb(changes=False)
-async def _info(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.INFO)
+async def _info(context: AdminContext, given: Values) -> Answer:
     return {"info": dict(context.info())}
 
 
-@_verb()
-async def _login_url(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.LOGIN_URL)
+async def _login_url(context: AdminContext, given: Values) -> Answer:
     return {"url": context.login_url()}
 
 
-@_verb(_NAME)
-async def _spawn(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.SPAWN)
+async def _spawn(context: AdminContext, given: Values) -> Answer:
     await context.agents.spawn(given["name"])
     return {}
 
 
-@_verb(_SCOPE)
-async def _start(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.START)
+async def _start(context: AdminContext, given: Values) -> Answer:
     names = _known(context, given["scope"])
-    await gatherResults(
-        [context.agents.start(name, OPERATOR) for name in names], consumeErrors=True
-    )
+    await _each(names, lambda name: context.agents.start(name, OPERATOR))
     return {}
 
 
-@_verb(_SCOPE, Field("graceful", fields.flag, needed=False))
-async def _stop(context: AdminContext, given: dict[str, Any]) -> Answer:
-    names = _known(context, given["scope"])
-    graceful = given["graceful"] is not False
-    await gatherResults(
-        [context.agents.stop(name, OPERATOR, graceful) for name in names],
-        consumeErrors=True,
-    )
+@_answers(verbs.STOP)
+async def _stop(context: AdminContext, given: Values) -> Answer:
+    names, graceful = _known(context, given["scope"]), given["graceful"] is not False
+    await _each(names, lambda name: context.agents.stop(name, OPERATOR, graceful))
     return {}
 
 
-@_verb(_NAME)
-async def _kill(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.KILL)
+async def _kill(context: AdminContext, given: Values) -> Answer:
     await context.agents.stop(given["name"], OPERATOR, graceful=False)
     return {}
 
 
-@_verb(_NAME)
-async def _restart(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.RESTART)
+async def _restart(context: AdminContext, given: Values) -> Answer:
     await context.agents.restart(given["name"], OPERATOR)
     return {}
 
 
-@_verb(_NAME, Field("purge", fields.flag, needed=False))
-async def _destroy(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.DESTROY)
+async def _destroy(context: AdminContext, given: Values) -> Answer:
     await context.agents.destroy(given["name"], given["purge"] is True)
     return {}
 
 
-@_verb(_NAME, Field("paused", fields.flag))
-async def _set_paused(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.SET_PAUSED)
+async def _set_paused(context: AdminContext, given: Values) -> Answer:
     await context.agents.set_paused(given["name"], given["paused"])
     return {}
 
 
-@_verb(_NAME, Field("model", fields.text))
-async def _set_model(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.SET_MODEL)
+async def _set_model(context: AdminContext, given: Values) -> Answer:
     await context.agents.set_model(given["name"], given["model"])
     return {}
 
 
-@_verb(_NAME)
-async def _cancel_turn(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.CANCEL_TURN)
+async def _cancel_turn(context: AdminContext, given: Values) -> Answer:
     await context.agents.cancel_turn(given["name"])
     return {}
 
 
-@_verb(_NAME)
-async def _compact(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.COMPACT)
+async def _compact(context: AdminContext, given: Values) -> Answer:
     await context.agents.compact(given["name"])
     return {}
 
 
-@_verb(_NAME)
-async def _new_session(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.NEW_SESSION)
+async def _new_session(context: AdminContext, given: Values) -> Answer:
     await context.agents.new_session(given["name"])
     return {}
 
 
-@_verb(
-    Field("to", fields.text),
-    Field("body", fields.text),
-    Field("in_reply_to", fields.number, needed=False),
-)
-async def _send(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.SEND)
+async def _send(context: AdminContext, given: Values) -> Answer:
     ids = await context.broker.send(
         OPERATOR, given["to"], given["body"], given["in_reply_to"]
     )
-    if given["to"] == "*":
+    if given["to"] == EVERYONE:
         return {"id": ids[0], "ids": list(ids), "count": len(ids)}
     return {"id": ids[0]}
 
 
-@_verb(
-    Field("name", fields.text, needed=False),
-    Field("limit", fields.number, needed=False),
-    changes=False,
-)
-async def _inbox(context: AdminContext, given: dict[str, Any]) -> Answer:
-    limit = min(given["limit"] or DEFAULT_INBOX, MAX_INBOX)
-    messages = await context.broker.inbox(given["name"] or OPERATOR, limit)
-    return {"messages": [message.as_wire() for message in messages]}
+@_answers(verbs.INBOX)
+async def _inbox(context: AdminContext, given: Values) -> Answer:
+    messages = await context.broker.inbox(
+        given["name"] or OPERATOR, given["limit"] or verbs.DEFAULT_INBOX
+    )
+    rows = _that_fit(messages)
+    left_out = len(messages) - len(rows)
+    return {"messages": rows} | ({"left_out": left_out} if left_out else {})
 
 
-@_verb(Field("id", fields.number))
-async def _requeue(context: AdminContext, given: dict[str, Any]) -> Answer:
+@_answers(verbs.REQUEUE)
+async def _requeue(context: AdminContext, given: Values) -> Answer:
     await context.broker.requeue(given["id"])
     return {}
+
+
+def _that_fit(messages: list[Message]) -> list[Answer]:
+    """The newest rows that together stay under the limit, at least one if there is one."""
+    rows: list[Answer] = []
+    room = MAX_INBOX_BYTES
+    for message in reversed(messages):
+        row = message.as_wire()
+        room -= len(json.dumps(row, ensure_ascii=False).encode())
+        if room < 0 and rows:
+            break
+        rows.insert(0, row)
+    return rows
 
 
 def _known(context: AdminContext, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -186,3 +175,24 @@ def _known(context: AdminContext, names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         context.agents.role(name)
     return names
+
+
+async def _each(names: Iterable[str], do: Callable[[str], Deferred[None]]) -> None:
+    """Do it for all, at once; wait for all.
+
+    :raises PublicError: saying for whom it did not work, and why.
+    """
+    names = tuple(names)
+    outcomes = await DeferredList([do(name) for name in names], consumeErrors=True)
+    problems: list[str] = []
+    for name, (done, outcome) in zip(names, outcomes, strict=True):
+        if done:
+            continue
+        assert isinstance(outcome, Failure)
+        if not outcome.check(PublicError):
+            outcome.raiseException()
+        problems.append(f"{name}: {outcome.getErrorMessage()}")
+    if problems:
+        raise PublicError(
+            problems[0].partition(": ")[2] if len(names) == 1 else " ".join(problems)
+        )

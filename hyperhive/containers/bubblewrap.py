@@ -36,7 +36,7 @@ from hyperhive.containers.pidfds import (
     HeldProcess,
     command_line,
     first_child,
-    parent_of,
+    hold_child,
     pid_inside,
 )
 from hyperhive.containers.recorded import RecordedDriver
@@ -77,6 +77,7 @@ class SandboxedProcess(LocalProcess):
         self._command: HeldProcess | None = None
         self._waiting: list[int] = []
         self._look: IDelayedCall | None = None
+        self._unfindable = False
         self._destroyed = False
 
     def send(self, number: int) -> None:
@@ -86,7 +87,10 @@ class SandboxedProcess(LocalProcess):
         """
         if self._command is not None:
             self._command.send(number)
-        elif not self.exited.happened:
+        elif self._unfindable:
+            if number == signal.SIGKILL:
+                self.signal_child(number)
+        elif not self.exited.happened and number not in self._waiting:
             self._waiting.append(number)
 
     @deferred
@@ -148,27 +152,26 @@ class SandboxedProcess(LocalProcess):
         super().processExited(reason)
 
     def _init_started(self, pid: int) -> None:
-        with contextlib.suppress(OSError):  # it has ended already
-            init = HeldProcess(self._reactor, pid)
-            # bwrap is not waited for yet, so that its own pid can't be another's.
-            if parent_of(pid) == self.transport.pid:
-                self._init = init
-                self._find_command(pid, self._reactor.seconds() + READY_LIMIT)
+        # bwrap is not waited for yet, so that its pid can't be another's.
+        self._init = hold_child(self._reactor, pid, self.transport.pid)
+        if self._init is not None:
+            self._find_command(pid, self._reactor.seconds() + READY_LIMIT)
 
     def _find_command(self, init: int, deadline: float) -> None:
         """Look for the command until it is executed; then send it what waits."""
         self._look = None
         pid = first_child(init)
         if pid is not None and _is_command(pid, init):
-            with contextlib.suppress(OSError):  # it has ended already
-                self._command = HeldProcess(self._reactor, pid)
-                self._send_waiting()
+            self._command = hold_child(self._reactor, pid, init)
+            self._send_waiting()
         elif self._reactor.seconds() < deadline:
             self._look = self._reactor.callLater(
                 LOOK, self._find_command, init, deadline
             )
-        elif signal.SIGKILL in self._waiting:
-            self.signal_child(signal.SIGKILL)
+        else:
+            self._log.warn("a command can't be found in its sandbox, only killed")
+            self._unfindable = True
+            self._send_waiting()
 
     def _send_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -138,7 +138,11 @@ class Lost:
 
 @frozen
 class SetupFailed:
-    """The process never ran; the reason is the driver's text."""
+    """The process never ran; the reason is the driver's text.
+
+    So it is told in every driver when there is no such program, which the reason
+    names, or no such directory.
+    """
 
     reason: str
 

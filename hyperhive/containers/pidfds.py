@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.interfaces import IReadDescriptor
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -21,8 +20,6 @@ class HeldProcess:
     :param reactor: ``IReactorFDSet``.
     :raises OSError: if there is no such process.
     """
-
-    _log = Logger()
 
     def __init__(self, reactor: Any, pid: int) -> None:
         self._reactor = reactor
@@ -41,23 +38,39 @@ class HeldProcess:
         """See :class:`IReadDescriptor`."""
         return self._descriptor
 
+    def let_go(self) -> None:
+        """Hold it no more, whether it is gone or was the wrong one."""
+        if not self.gone.happened:
+            self._reactor.removeReader(self)
+            os.close(self._descriptor)
+            self.gone.happen()
+
     def doRead(self) -> None:
         """It has ended: that is when the descriptor becomes readable."""
-        self._reactor.removeReader(self)
-        self._let_go()
+        self.let_go()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops."""
-        self._let_go()
+        self.let_go()
 
     def logPrefix(self) -> str:
         """See :class:`ILoggingContext`."""
         return "process"
 
-    def _let_go(self) -> None:
-        if not self.gone.happened:
-            os.close(self._descriptor)
-            self.gone.happen()
+
+def hold_child(reactor: Any, pid: int, parent: int) -> HeldProcess | None:
+    """Hold a process if it is ``parent``'s child still, and no other that has its pid now.
+
+    :param parent: the pid of a process that is there for sure.
+    """
+    try:
+        held = HeldProcess(reactor, pid)
+    except OSError:
+        return None
+    if parent_of(pid) != parent:
+        held.let_go()
+        return None
+    return held
 
 
 def parent_of(pid: int) -> int | None:

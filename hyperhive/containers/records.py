@@ -14,6 +14,7 @@ from hyperhive.containers.interfaces import (
     ContainerSpec,
     ContainerState,
     ContainerStatus,
+    DriverError,
 )
 
 
@@ -70,11 +71,17 @@ class Records:
         return {name: record.status() for name, record in self._records.items()}
 
     def put(self, record: Record) -> None:
-        """Remember a container, in place of what was remembered of it."""
+        """Remember a container, in place of what was remembered of it.
+
+        :raises DriverError: if that can't be written; then nothing has changed.
+        """
         file = self._file(record.spec.name)
         draft = file.with_suffix(".new")
-        draft.write_text(_encoded(record), "utf-8")
-        os.replace(draft, file)
+        try:
+            draft.write_text(_encoded(record), "utf-8")
+            os.replace(draft, file)
+        except OSError as error:
+            raise DriverError(f"{file} can't be written: {error.strerror}.") from None
         self._records[record.spec.name] = record
 
     def remove(self, name: str) -> None:

@@ -44,7 +44,7 @@ def check_spec(spec: ContainerSpec) -> ContainerSpec:
 
 
 def _check_destination(destination: str) -> None:
-    if _CONTROL.search(destination):
+    if _CONTROL.search(destination) or not _encodable(destination):
         raise InvalidSpec(f"{destination!r} has control characters in it.")
     normal = posixpath.normpath(destination)
     if not destination.startswith("/") or "//" in destination or destination != normal:
@@ -141,10 +141,24 @@ def unfit(command: Command) -> str | None:
         return "The command is empty."
     if not command.directory.startswith("/"):
         return f"The directory {command.directory!r} is not an absolute path."
-    texts = (*command.argv, command.directory, *command.environment.values())
-    if any("\0" in text for text in (*texts, *command.environment)):
-        return "There is a NUL character in the command or in its environment."
+    variables = command.environment.items()
+    texts = (
+        *command.argv,
+        command.directory,
+        *(text for one in variables for text in one),
+    )
+    if not all(_encodable(text) and "\0" not in text for text in texts):
+        return "A NUL character, or half of one, is in the command or its environment."
     for key in command.environment:
         if not key or "=" in key:
             return f"{key!r} can't be the name of an environment variable."
     return None
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text can be given to the kernel: JSON can bring halves of characters."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True

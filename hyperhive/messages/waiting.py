@@ -88,6 +88,7 @@ class Line:
         self._receivers: list[Receiver] = []
         self._serving: Receiver | None = None
         self._running = False
+        # Something was queued, and nobody has looked in vain since.
         self._news = False
 
     def receive(
@@ -140,8 +141,9 @@ class Line:
 
     def _due(self) -> bool:
         """Whether the first in line is to look: for itself, or for one behind it."""
-        newcomers = not all(one.looked for one in self._receivers)
-        return bool(self._receivers) and (newcomers or self._leases.unread() > 0)
+        if self._news and self._leases.unread() > 0:
+            return bool(self._receivers)
+        return not all(one.looked for one in self._receivers)
 
     def _serve(self) -> None:
         if not self._running:
@@ -189,6 +191,7 @@ class Line:
 
     def _found_nothing(self, here: tuple[Receiver, ...]) -> None:
         """What the first has not found is not there for those behind it either."""
+        self._news = False
         for receiver in here:
             receiver.looked = True
             if not receiver.over and not receiver.waits:

@@ -1,11 +1,13 @@
 """One agent's page: its state, its stream with its past, and the prompt."""
 
+import json
 from collections.abc import Callable
 
 from klein import Klein
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from hyperhive.agents.interfaces import HistoryPage
 from hyperhive.names import OPERATOR
 from hyperhive.web.answers import answer, answer_text, answers_errors, shielded
 from hyperhive.web.context import WebContext
@@ -18,6 +20,8 @@ from hyperhive.web.templates import Templates
 #: How many events a page of history has, at most and where nothing is said.
 MAX_EVENTS = 1000
 EVENTS = 200
+#: The most bytes of events in such a page.
+MAX_EVENT_BYTES = 1024 * 1024
 _MAX_SEQ = 2**63 - 1
 _TOPICS = frozenset({"turn", "stream", "note", "agent", "message"})
 
@@ -72,10 +76,12 @@ class AgentPage:
     @app.route("/events/history", methods=["GET"])
     async def history(self, request: Request) -> bytes:
         """A page of stored events, oldest first; ``before`` asks for the page before."""
-        page = await self._context.agents.history(
-            self._name,
-            query_number(request, "before", 1, _MAX_SEQ),
-            query_number(request, "limit", 1, MAX_EVENTS) or EVENTS,
+        page = _newest_that_fit(
+            await self._context.agents.history(
+                self._name,
+                query_number(request, "before", 1, _MAX_SEQ),
+                query_number(request, "limit", 1, MAX_EVENTS) or EVENTS,
+            )
         )
         # The events are JSON already, and may be many: they are not parsed again.
         return answer_text(
@@ -136,6 +142,18 @@ class AgentPage:
             self._context.agents.set_model(self._name, model), f"model {self._name}"
         )
         return answer(request, {"model": self._context.agents.status(self._name).model})
+
+
+def _newest_that_fit(page: HistoryPage) -> HistoryPage:
+    fitting: list[bytes] = []
+    size = 0
+    for event in reversed(page.events):
+        size += len(event)
+        if fitting and size > MAX_EVENT_BYTES:
+            # The event at which the next page ends is the first of this one.
+            return HistoryPage(tuple(fitting[::-1]), json.loads(fitting[-1])["seq"])
+        fitting.append(event)
+    return page
 
 
 answers_errors(AgentPage.app)

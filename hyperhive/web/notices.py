@@ -7,16 +7,15 @@ MAX_NOTICES = 20
 
 
 class Notices:
-    """A bounded list of sentences, without repetitions, oldest first.
+    """A bounded list of sentences, without repetitions, oldest first."""
 
-    :param changed: told all of them each time that they change.
-    """
-
-    def __init__(
-        self, changed: Callable[[tuple[str, ...]], object] = lambda notices: None
-    ) -> None:
-        self._changed = changed
+    def __init__(self) -> None:
         self._notices: dict[str, None] = {}
+        self._watchers: list[Callable[[tuple[str, ...]], object]] = []
+
+    def watch(self, watcher: Callable[[tuple[str, ...]], object]) -> None:
+        """Tell ``watcher`` all of them each time that they change."""
+        self._watchers.append(watcher)
 
     def add(self, sentence: str) -> None:
         """Show a sentence. Adding it again changes nothing."""
@@ -25,14 +24,18 @@ class Notices:
         self._notices[sentence] = None
         while len(self._notices) > MAX_NOTICES:
             del self._notices[next(iter(self._notices))]
-        self._changed(self.all())
+        self._tell()
 
     def remove(self, sentence: str) -> None:
         """Show it no more. Removing what is not there is fine."""
         if sentence in self._notices:
             del self._notices[sentence]
-            self._changed(self.all())
+            self._tell()
 
     def all(self) -> tuple[str, ...]:
         """What is shown, oldest first."""
         return tuple(self._notices)
+
+    def _tell(self) -> None:
+        for watcher in self._watchers:
+            watcher(self.all())

@@ -60,6 +60,9 @@ class WebService:
             context, self._doorman, self._templates, assets, self._streams
         )
         self._names = our_names()
+        context.notices.watch(
+            lambda notices: context.bus.publish("notice", {"notices": notices})
+        )
         self._port: IListeningPort | None = None
         #: Opens each agent's own page; an ``IAgentSurface``.
         self.pages = AgentPages(

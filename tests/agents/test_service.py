@@ -294,6 +294,10 @@ class TurnTests(SwarmTestCase):
         [notice] = self.successResultOf(self.broker.inbox("operator"))
         self.assertIn(f"Message {message} from operator to bob is dead", notice.body)
         self.assertEqual(self.state(), "idle")
+        self.successResultOf(self.broker.requeue(message))
+        self.clock.advance(0)
+        self.say(INIT, RESULT)
+        self.assertEqual(self.message(message).state, MessageState.DONE)
 
     def test_limit(self) -> None:
         """A limit with a reset time parks until then; then the same message begins a turn."""

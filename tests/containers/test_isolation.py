@@ -17,6 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from hyperhive.containers.bubblewrap import BubblewrapDriver
 from hyperhive.containers.interfaces import Bind, Command, ContainerSpec
+from hyperhive.containers.pidfds import first_child
 from hyperhive.containers.process import ProcessDriver
 from hyperhive.settings import Layout
 from tests.containers.observing import Recorder
@@ -177,10 +178,10 @@ class IsolationTests(TestCase):
         """Of all that is mounted she writes her own folders, /tmp and /dev/shm, nothing else."""
         lines = await self.inside(
             "while read -r a b c d place rest; do "
-            'touch "$place/written" && echo "$place"; done < /proc/self/mountinfo; '
+            'touch "$place/written" && rm "$place/written" && echo "$place"; done < /proc/self/mountinfo; '
             "for d in /usr /usr/bin /usr/local /etc /etc/ssl /run /var /dev /bin; do "
-            'touch "$d/written" && echo "$d"; done; '
-            'for f in /etc/passwd /etc/hosts /usr/bin/env; do echo >> "$f" && echo "$f"; '
+            'touch "$d/written" && rm "$d/written" && echo "$d"; done; '
+            'for f in /etc/passwd /etc/hosts /usr/bin/env; do : >> "$f" && echo "$f"; '
             "done"
         )
         self.assertEqual(
@@ -228,17 +229,19 @@ class IsolationTests(TestCase):
             "grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs)' /proc/self/status; "
             "unshare --user true && echo namespace; "
             "unshare --user --map-root-user --mount true && echo namespace; "
-            "mount -t tmpfs none /tmp && echo mounted; "
-            "chown 12345 /tmp && echo owner"
+            "unshare --mount true && echo mounts; "
+            "touch /tmp/mine && chown 12345 /tmp/mine && echo owner"
         )
         none = [f"Cap{kind}:\t{0:016x}" for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")]
         self.assertEqual(lines, [*none, "NoNewPrivs:\t1"])
 
     async def test_processes(self) -> None:
         """She sees only her own processes, and signals nobody else's."""
-        script = f"test -e /proc/{os.getpid()} && kill -0 {os.getpid()} && echo alive"
-        self.assertEqual(await self.outside(script), ["alive"])
-        lines = await self.inside("ls -d /proc/[0-9]* | wc -l; kill -9 -1; echo still")
+        await self.assert_only_outside(
+            f"kill -0 {os.getpid()} && test -e /proc/{os.getpid()} && echo alive",
+            ["alive"],
+        )
+        lines = await self.inside("ls -d /proc/[0-9]* | wc -l")
         self.assertLess(int(lines[0]), 6)
 
     async def test_other_sandboxes(self) -> None:
@@ -246,15 +249,20 @@ class IsolationTests(TestCase):
         await self.driver.create(self.spec("bob"))
         await self.driver.start(BOB)
         bob = Recorder()
-        script = "echo ready; read x; trap 'echo INT' INT; while :; do sleep 0.01; done"
-        command = Command(("sh", "-c", script), {"PATH": PATH}, "/")
+        command = Command(
+            ("sh", "-c", "echo ready; sleep 1000003"), {"PATH": PATH}, "/"
+        )
         process = self.driver.run(BOB, command, bob)
         self.addCleanup(process.destroy)
         await bob.heard(b"ready")
-        await self.inside("kill -9 -1")
-        process.interrupt()
-        await bob.heard(b"INT")
-        self.assertEqual(bob.ends, [])
+        init = first_child(process.transport.pid) or 0
+        await self.assert_only_outside(
+            "".join(
+                f"kill -0 {pid} && readlink /proc/{pid}/root && echo {pid}\n"
+                for pid in (process.transport.pid, init)
+            ),
+            ["/", str(process.transport.pid), "/", str(init)],
+        )
 
     async def test_shared_memory_of_peers(self) -> None:
         """/tmp, shared memory and System V memory are her own."""
@@ -310,22 +318,19 @@ class IsolationTests(TestCase):
 
     async def test_nothing_left(self) -> None:
         """After a stop nothing of hers runs, and nothing is mounted on the host."""
-        mounts = Path("/proc/self/mountinfo").read_text()
+        name = self.base.name
         recorder, _ = await self.start(
-            self.driver, "setsid sleep 1000004 & echo ready; wait"
+            self.driver, f"setsid sh -c 'sleep 1000004; echo {name}' & echo ready; wait"
         )
         await recorder.heard(b"ready")
+        own = [line for line in command_lines() if name.encode() in line]
+        self.assertNotEqual(own, [])
         await self.driver.stop(ALICE)
         await recorder.ended()
         self.assertEqual(
-            [
-                line
-                for line in command_lines()
-                if b"1000004" in line and b"sleep" in line
-            ],
-            [],
+            [line for line in command_lines() if name.encode() in line], []
         )
-        self.assertEqual(Path("/proc/self/mountinfo").read_text(), mounts)
+        self.assertNotIn(name, mounts())
 
 
 def command_lines() -> list[bytes]:
@@ -337,3 +342,8 @@ def command_lines() -> list[bytes]:
         except OSError:
             continue
     return lines
+
+
+def mounts() -> str:
+    """What is mounted on the host."""
+    return Path("/proc/self/mountinfo").read_text()

@@ -9,6 +9,7 @@ from hyperhive.containers.interfaces import (
     ContainerSpec,
     ContainerState,
     ContainerStatus,
+    DriverError,
 )
 from hyperhive.containers.records import Record, Records
 
@@ -63,9 +64,9 @@ class RecordsTests(SynchronousTestCase):
         (self.folder / "h-bob.new").write_text('{"name"')
         self.assertEqual(Records(self.folder).get("h-bob"), self.record)
 
-    def test_disk_full(self) -> None:
+    def test_not_written(self) -> None:
         """What could not be written is not remembered either."""
         self.folder.joinpath("h-bob.new").mkdir()
-        with self.assertRaises(OSError):
+        with self.assertRaises(DriverError):
             self.records.put(self.record)
         self.assertIsNone(self.records.get("h-bob"))

@@ -40,7 +40,7 @@ from hyperhive.store.database import Database
 from hyperhive.store.messages import MessageTable
 from hyperhive.store.migrations import BROKER
 
-AGENTS = (MANAGER, "alice", "bob")
+AGENTS = (MANAGER, "bob")
 CONNECTIONS = ("c", "d")
 
 agents = st.sampled_from(AGENTS)
@@ -75,7 +75,7 @@ class Model(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """Three agents and an empty queue."""
+        """Two agents and an empty queue."""
         self.clock = Clock()
         self.database = Database.in_memory(BROKER)
         for name in AGENTS:

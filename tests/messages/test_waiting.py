@@ -294,11 +294,17 @@ class AttendedTests(BrokerCase):
         self.assertEqual(self.states(first, second), ["done", "queued"])
 
     def test_nothing_to_acknowledge(self) -> None:
-        """A call of a connection that has nothing writes nothing."""
+        """A call of a connection that has nothing, or nothing any more, writes nothing."""
+        ids = (self.send(), self.send())
+        self.attended()
+        self.successResultOf(self.broker.acknowledge("c"))
+        self.pause("bob", False)
+        turn = self.begin()
+        self.end(turn)
         self.database.write = self.fail
         self.successResultOf(self.broker.acknowledge("c"))
         self.successResultOf(self.broker.release("c"))
-        self.successResultOf(self.broker.give_back((1,)))
+        self.successResultOf(self.broker.give_back(ids))
 
     def test_waits(self) -> None:
         """An attendant can wait as an agent can, without a word to the paused agent's turns."""
@@ -518,6 +524,18 @@ class LeavingTests(HandCase):
             (self.row(got).redelivered, self.row(lost).redelivered), (True, False)
         )
         self.assertEqual(self.broker.unread("bob"), 2)
+
+    def test_released_when_nothing_is_leased(self) -> None:
+        """The end of a connection is answered when what was being leased to it is back."""
+        id = self.send()
+        waiting = self.broker.receive("bob", "c")
+        releasing = self.broker.release("c")
+        self.hand.commit()
+        self.hand.answer()
+        self.assertEqual(self.successResultOf(waiting), [])
+        self.assertNoResult(releasing)
+        self.finished(releasing)
+        self.assert_untouched(id)
 
     def test_acknowledged_while_a_lease_is_written(self) -> None:
         """A call acknowledges only what its connection had got before it."""

@@ -141,10 +141,12 @@ class Stage:
     ) -> None:
         self.clock = clock
         self.began = time.time()
+        #: When what is set up happens; ``None``: now.
+        self.moment: float | None = None
         self.hive = Hive(
             clock,
             folder,
-            time.time,
+            lambda: time.time() if self.moment is None else self.moment,
             demo=demo,
             isolated=not demo,
             dashboard="tcp:0:interface=127.0.0.1",
@@ -233,50 +235,79 @@ class Stage:
         )
         agents.add("eve", paused=True, state="paused", state_since=now - 86_400 * 2)
         agents.add("zed", running=False, state="stopped", state_since=now - 5000)
-        self.hive.notices.add(
-            "The page of zed can't listen on port 8411: Address already in use. It is "
-            "at /agent/zed/ here; a restart of the hive tries the port again."
-        )
 
-    @deferred
     async def _letters(self) -> None:
-        send, broker = self.hive.broker.send, self.hive.broker
-        await send("operator", "manager", "Good morning. What is everybody doing?")
-        await send("manager", "*", "Status round: one sentence each, please.")
-        await send("eve", "manager", "Paused by the operator since Thursday.")
-        await send(
+        """An hour of messages; what is handed out to a turn is dealt with by it."""
+        await self._say(
+            3600, "operator", "manager", "Good morning. What is everybody doing?"
+        )
+        await self._turn_of("hm1nd", 3590, 48)
+        await self._say(
+            3545, "manager", "*", "Status round: one sentence each, please."
+        )
+        for name, ago in (
+            ("alice", 3500),
+            ("bob", 3490),
+            ("dora", 3480),
+            ("zed", 3470),
+        ):
+            await self._turn_of(name, ago, 12)
+        for ago in (3300, 3000, 2700, 2400, 2100):
+            await self._turn_of("carol", ago, 20, Outcome.FAILED)
+        await self._say(
+            2420,
             "bob",
             "operator",
             "The weekly report is in /state/report/2026-w05.md. Two figures need your "
             "eye: refunds doubled, and the warehouse has no data for Tuesday.\n\nShall "
             "I ask the warehouse's agent, or leave the gap and say so?",
         )
-        await self._dead_letter()
-        await send("operator", "alice", _ALICE_TASK)
-        await broker.begin_turn("alice")
-        await send(
-            "alice", "manager", "Found it: a decimal comma in the supplier's file."
+        await self._say(
+            2300, "system", "operator", "dora has no valid login for claude."
         )
-        await send("manager", "operator", "alice has found why the import fails.")
-        await send("system", "operator", "dora has no valid login for claude.")
-        await send("alice", "bob", "prices.amount is a NUMERIC(12,2) now.")
-        await send(
-            "operator", "alice", "Thanks! And please add a test with a real file."
+        await self._say(1502, "operator", "alice", "Which suppliers send no VAT id?")
+        await self._turn_of("alice", 1500, 212)
+        await self._say(1280, "alice", "operator", "Three do: Nord, Halm and Brandt.")
+        await self._say(136, "operator", "alice", _ALICE_TASK)
+        self.moment = self.began - 134
+        await self.hive.broker.begin_turn("alice")
+        await self._say(
+            75, "alice", "manager", "Found it: a decimal comma in the file."
         )
-        await send(
+        await self._turn_of("hm1nd", 70, 9)
+        await self._say(
+            58, "manager", "operator", "alice has found why the import fails."
+        )
+        await self._say(22, "alice", "bob", "prices.amount is a NUMERIC(12,2) now.")
+        self.moment = self.began - 21
+        await self.hive.broker.begin_turn("bob")
+        await self._say(
+            14, "operator", "alice", "Thanks! Please add a test with a real file."
+        )
+        await self._say(
+            6,
             "carol",
             "operator",
             "<script>alert('this is text')</script> is what the form sent. I escaped it.",
         )
+        first = [message.id for message in await self.hive.broker.inbox("operator")][:3]
+        await self.hive.broker.mark_read(tuple(first))
+        self.moment = None
 
-    async def _dead_letter(self) -> None:
+    async def _say(self, ago: float, sender: str, to: str, body: str) -> None:
+        self.moment = self.began - ago
+        await self.hive.broker.send(sender, to, body)
+
+    async def _turn_of(
+        self, name: str, ago: float, seconds: float, outcome: Outcome = Outcome.OK
+    ) -> None:
         broker = self.hive.broker
-        await broker.send("manager", "carol", "Try the new parser on all of 2025.")
-        for _ in range(12):
-            turn = await broker.begin_turn("carol")
-            if turn is None:
-                break
-            await broker.end_turn(turn.id, TurnEnd(Outcome.FAILED, "it crashed"))
+        self.moment = self.began - ago
+        turn = await broker.begin_turn(name)
+        if turn is not None:
+            self.moment += seconds
+            usage = Usage(120, 24 * int(seconds), 18_000, 400, 18_520, seconds / 300)
+            await broker.end_turn(turn.id, TurnEnd(outcome, usage=usage))
 
     def _turn(
         self,
@@ -304,11 +335,11 @@ class Stage:
         self._store(
             name, "turn_start", 900, **{"from": sender}, body="Good morning.", unread=0
         )
-        self._store(name, "stream", 898, event=_text("Good morning. Nothing is open."))
+        self._store(name, "stream", 3495, event=_text("Good morning. Nothing is open."))
         self._store(
             name,
             "turn_end",
-            896,
+            3488,
             outcome="ok",
             duration_ms=4210,
             tokens={"input": 12, "output": 31, "cache_read": 18_220},
@@ -368,6 +399,9 @@ async def take_pictures(
                 picture = await browser.picture(whole=True)
                 (folder / f"dashboard{suffix}-whole.png").write_bytes(picture)
         if all_of_them:
+            await browser.run(
+                "fetch('/logout', {method: 'POST', redirect: 'manual'}).then(() => null)"
+            )
             await browser.go(f"{home}login")
             (folder / "login.png").write_bytes(await browser.picture())
 

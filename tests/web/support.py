@@ -87,9 +87,7 @@ class Hive:
         probe = Probe("bubblewrap", "0.8.0", True, ("The network is the host's.",))
         if not isolated:
             probe = Probe("process", "0.1", False)
-        self.notices = Notices(
-            lambda notices: self.bus.publish("notice", {"notices": notices})
-        )
+        self.notices = Notices()
         self.context = WebContext(
             self.agents,
             self.broker,

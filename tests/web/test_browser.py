@@ -6,7 +6,6 @@ from typing import Any
 
 import treq
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from hyperhive.deferreds import deferred
@@ -93,6 +92,14 @@ class BrowserTests(TestCase):
         await self.sees("li[data-key=bob] .tool", "Bash")
         await self.hive.agents.destroy("bob")
         await self.browser.until("!document.querySelector('li[data-key=bob]')")
+
+    @deferred
+    async def test_notices(self) -> None:
+        """What the hive has to say is on the dashboard at once, and goes again."""
+        self.hive.notices.add("Something is odd.")
+        await self.sees("#notices", "Something is odd.")
+        self.hive.notices.remove("Something is odd.")
+        await self.browser.until("!document.querySelector('#notices li')")
 
     @deferred
     async def test_spawn_and_stop(self) -> None:
@@ -302,7 +309,10 @@ class BrowserTests(TestCase):
         await self.sees("#log", "note 99")
         await self.browser.until(at_end)
         await self.browser.run("log.scrollTo(0, 0)")
-        await deferLater(reactor, 0.2)
+        # Scroll events come with a frame.
+        await self.browser.run(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+        )
         self.hive.bus.publish("note", {"text": "unseen"}, "alice")
         await self.sees("#newer", "1 new")
         self.assertEqual(await self.browser.run("log.scrollTop"), 0)

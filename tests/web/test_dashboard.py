@@ -496,6 +496,29 @@ class AgentPageTests(WebCase):
         response = self.ask("GET", "/agent/alice/events/history?limit=1001")
         self.assert_refused(response, 400, "1000")
 
+    def test_large_history(self) -> None:
+        """A page of large events is bounded in bytes, and the next begins where it ends."""
+        self.hive.agents.events["alice"] = [
+            json.dumps({"seq": number, "text": "x" * 300_000}).encode()
+            for number in range(1, 6)
+        ]
+        page = self.get("/agent/alice/events/history")
+        self.assertEqual([event["seq"] for event in page["events"]], [3, 4, 5])
+        self.assertEqual(page["before"], 3)
+        page = self.get("/agent/alice/events/history?before=3")
+        self.assertEqual([event["seq"] for event in page["events"]], [1, 2])
+        self.assertIsNone(page["before"])
+
+    def test_one_huge_event(self) -> None:
+        """An event that is larger than a page is a page of its own."""
+        self.hive.agents.events["alice"] = [
+            json.dumps({"seq": number, "text": "x" * 2_000_000}).encode()
+            for number in range(1, 3)
+        ]
+        page = self.get("/agent/alice/events/history")
+        self.assertEqual([event["seq"] for event in page["events"]], [2])
+        self.assertEqual(page["before"], 2)
+
     def test_messages(self) -> None:
         """Its messages are there whole, and only its own."""
         for to in ("alice", "bob"):

@@ -239,7 +239,8 @@ class NoticesTests(SynchronousTestCase):
     def test_life(self) -> None:
         """Sentences are shown once, oldest first, until removed; each change is told."""
         told: list[tuple[str, ...]] = []
-        notices = Notices(told.append)
+        notices = Notices()
+        notices.watch(told.append)
         for sentence in ("one", "two", "one"):
             notices.add(sentence)
         notices.remove("one")

@@ -57,7 +57,10 @@ byId("older").addEventListener("click", (event) =>
 function happened(event) {
   switch (event.kind) {
     case "agent_state":
-      if (event.gone) location.reload();
+      if (event.gone) {
+        location.assign(document.querySelector(".back")?.href ?? "/");
+        return;
+      }
       agent = event;
       drawHeader();
       break;

@@ -43,7 +43,9 @@ export class Live {
 
   #open() {
     this.#close();
-    const source = (this.source = new EventSource(`${this.stream}?since=${this.seq}`));
+    const url = new URL(this.stream, location.href);
+    url.searchParams.set("since", this.seq);
+    const source = (this.source = new EventSource(url));
     for (const kind of KINDS) source.addEventListener(kind, (frame) => this.#take(frame));
     source.addEventListener("resync", () => this.reload());
     source.onopen = () => {

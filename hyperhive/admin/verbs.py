@@ -1,0 +1,215 @@
+"""The verbs of the admin protocol: their names, what they take, and what they are for.
+
+The daemon checks requests by this table, and the command line takes its help from it;
+so nothing of the daemon is imported here.
+"""
+
+from attrs import frozen
+
+from hyperhive.admin import fields
+from hyperhive.admin.fields import Field
+
+#: The longest inbox that is answered (rows).
+MAX_INBOX = 500
+#: How many rows are answered where nothing else is asked for.
+DEFAULT_INBOX = 50
+
+#: The kinds of events there are.
+KINDS = (
+    "message_sent",
+    "message_leased",
+    "message_done",
+    "message_requeued",
+    "message_dead",
+    "turn_start",
+    "turn_end",
+    "stream",
+    "note",
+    "agent_state",
+    "notice",
+)
+#: What they are about: a kind's first word.
+TOPICS = tuple(dict.fromkeys(kind.partition("_")[0] for kind in KINDS))
+
+
+@frozen
+class Verb:
+    """One command of the protocol.
+
+    :param changes: whether it changes something; such a command is logged with
+        the uid of who gave it.
+    :param takes_long: whether its answer can be minutes away.
+    """
+
+    name: str
+    help: str
+    fields: tuple[Field, ...] = ()
+    changes: bool = False
+    takes_long: bool = False
+
+    def takes(self, name: str) -> Field:
+        """The field of that name, which it must have."""
+        return next(field for field in self.fields if field.name == name)
+
+
+_NAME = Field("name", fields.text, "the agent's name")
+_SCOPE = Field("scope", fields.scope, "which agents")
+
+LIST = Verb("list", "name the agents, the manager first")
+AGENT_STATUS = Verb(
+    "agent_status",
+    "show how agents are",
+    (Field("name", fields.text, "only this agent", needed=False),),
+)
+SUBSCRIBE_AGENT_STATUS = Verb(
+    "subscribe_agent_status", "follow the status of every agent that changes"
+)
+URLS = Verb("urls", "show where the pages are")
+INFO = Verb("info", "show versions, uptime, driver and counts")
+LOGIN_URL = Verb(
+    "login_url",
+    "make a link that logs a browser in: once, within 10 minutes",
+    changes=True,
+)
+SPAWN = Verb(
+    "spawn", "make an agent and start it", (_NAME,), changes=True, takes_long=True
+)
+START = Verb("start", "start agents", (_SCOPE,), changes=True, takes_long=True)
+STOP = Verb(
+    "stop",
+    "stop agents, letting their turns end",
+    (
+        _SCOPE,
+        Field("graceful", fields.flag, "let the running turn end", needed=False),
+    ),
+    changes=True,
+    takes_long=True,
+)
+KILL = Verb("kill", "stop an agent at once", (_NAME,), changes=True, takes_long=True)
+RESTART = Verb(
+    "restart",
+    "let an agent's turn end, then stop it and start it",
+    (_NAME,),
+    changes=True,
+    takes_long=True,
+)
+DESTROY = Verb(
+    "destroy",
+    "remove an agent and its container",
+    (
+        _NAME,
+        Field("purge", fields.flag, "remove its login and notes too", needed=False),
+    ),
+    changes=True,
+    takes_long=True,
+)
+SET_PAUSED = Verb(
+    "set_paused",
+    "let an agent begin no more turns, or let it go on",
+    (_NAME, Field("paused", fields.flag, "true to pause, false to go on")),
+    changes=True,
+)
+SET_MODEL = Verb(
+    "set_model",
+    "set the model of an agent's next turns",
+    (
+        _NAME,
+        Field(
+            "model",
+            fields.text,
+            "a model's name or alias; an empty one is the hive's own setting",
+        ),
+    ),
+    changes=True,
+)
+CANCEL_TURN = Verb(
+    "cancel_turn",
+    "interrupt an agent's turn; its messages count as done",
+    (_NAME,),
+    changes=True,
+    takes_long=True,
+)
+COMPACT = Verb(
+    "compact", "compact an agent's session before its next turn", (_NAME,), changes=True
+)
+NEW_SESSION = Verb(
+    "new_session", "let an agent's next turn begin a new session", (_NAME,), changes=True
+)
+SEND = Verb(
+    "send",
+    "write to an agent as the operator",
+    (
+        Field("to", fields.text, "an agent, 'manager', or '*' for every agent"),
+        Field("body", fields.text, "the message"),
+        Field(
+            "in_reply_to",
+            fields.identifier,
+            "the id of the message that it answers",
+            needed=False,
+        ),
+    ),
+    changes=True,
+)
+INBOX = Verb(
+    "inbox",
+    "show the newest messages of a mailbox, oldest first",
+    (
+        Field("name", fields.text, "an agent or 'operator' (default)", needed=False),
+        Field(
+            "limit",
+            fields.whole(1, MAX_INBOX, f"a whole number from 1 to {MAX_INBOX}"),
+            f"how many messages at most (default: {DEFAULT_INBOX})",
+            needed=False,
+        ),
+    ),
+)
+REQUEUE = Verb(
+    "requeue",
+    "queue a dead message again",
+    (Field("id", fields.identifier, "the message's id"),),
+    changes=True,
+)
+SUBSCRIBE = Verb(
+    "subscribe",
+    "follow what happens, one event a line",
+    (
+        Field(
+            "kinds",
+            fields.some_of(dict.fromkeys((*TOPICS, *KINDS))),
+            f"only these topics ({', '.join(TOPICS)}) or kinds of event",
+            needed=False,
+        ),
+        Field(
+            "since", fields.sequence, "also what came after this number", needed=False
+        ),
+        Field("agent", fields.text, "only what is about this agent", needed=False),
+    ),
+)
+
+#: Every verb by its name.
+VERBS: dict[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        LIST,
+        AGENT_STATUS,
+        SUBSCRIBE_AGENT_STATUS,
+        URLS,
+        INFO,
+        LOGIN_URL,
+        SPAWN,
+        START,
+        STOP,
+        KILL,
+        RESTART,
+        DESTROY,
+        SET_PAUSED,
+        SET_MODEL,
+        CANCEL_TURN,
+        COMPACT,
+        NEW_SESSION,
+        SEND,
+        INBOX,
+        REQUEUE,
+        SUBSCRIBE,
+    )
+}
