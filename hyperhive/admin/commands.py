@@ -1,11 +1,10 @@
 """What answers each admin verb: take checked values, call one method, give the answer's members."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.python.failure import Failure
 
 from hyperhive.admin import verbs
 from hyperhive.admin.context import AdminContext
@@ -177,22 +176,21 @@ def _known(context: AdminContext, names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-async def _each(names: Iterable[str], do: Callable[[str], Deferred[None]]) -> None:
-    """Do it for all, at once; wait for all.
+async def _each(names: tuple[str, ...], do: Callable[[str], Deferred[None]]) -> None:
+    """Do it for all at once, and wait for all.
 
     :raises PublicError: saying for whom it did not work, and why.
     """
-    names = tuple(names)
-    outcomes = await DeferredList([do(name) for name in names], consumeErrors=True)
+    outcomes: list[tuple[bool, Any]] = await DeferredList(
+        [do(name) for name in names], consumeErrors=True
+    )
     problems: list[str] = []
     for name, (done, outcome) in zip(names, outcomes, strict=True):
         if done:
             continue
-        assert isinstance(outcome, Failure)
         if not outcome.check(PublicError):
             outcome.raiseException()
-        problems.append(f"{name}: {outcome.getErrorMessage()}")
+        problem = outcome.getErrorMessage()
+        problems.append(problem if len(names) == 1 else f"{name}: {problem}")
     if problems:
-        raise PublicError(
-            problems[0].partition(": ")[2] if len(names) == 1 else " ".join(problems)
-        )
+        raise PublicError(" ".join(problems))

@@ -1,11 +1,14 @@
 """The admin socket's connections: one JSON object a line, answered in order."""
 
-import json
 from collections import deque
-from collections.abc import Callable
-from typing import Any, cast
 
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReactorTime,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.unix import Server
 from twisted.logger import Logger
@@ -13,108 +16,107 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from hyperhive.admin import fields
-from hyperhive.admin.commands import VERBS
+from hyperhive.admin.answers import refusal, success
+from hyperhive.admin.commands import HANDLERS
 from hyperhive.admin.context import AdminContext
-from hyperhive.admin.fields import Field
-from hyperhive.admin.peer import peer_uid
-from hyperhive.bus import Event, Subscription
+from hyperhive.admin.fields import Values, shown
+from hyperhive.admin.peer import has_left, peer_uid
+from hyperhive.admin.subscribing import subscribe
+from hyperhive.admin.verbs import VERBS, Verb
+from hyperhive.bus import Subscription
 from hyperhive.deferreds import deferred
 from hyperhive.errors import BadRequest, PublicError
 from hyperhive.lines import LineSplitter, LineTooLong
 
-#: The wire's version; raised only for a breaking change.
-VERSION = 1
 #: The longest request in bytes.
 MAX_LINE = 1024 * 1024
-#: How many requests of one connection may wait before it is read no further.
+#: How many requests of one connection may wait before it is read no further…
 MAX_WAITING = 64
-
-_SUBSCRIBE = (
-    Field("kinds", fields.texts, needed=False),
-    Field("since", fields.sequence, needed=False),
-)
-
-
-def encoded(answer: dict[str, Any]) -> bytes:
-    """An answer as a line."""
-    members = {"version": VERSION, **answer}
-    return (
-        json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-    )
-
-
-def refusal(reason: str) -> bytes:
-    """An error as a line."""
-    return encoded({"ok": False, "error": reason})
+#: …and how many bytes of them.
+MAX_WAITING_BYTES = MAX_LINE
+#: How long a client has to take its last lines, or to end a line that is too long.
+CLOSE_SECONDS = 10.0
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class AdminConnection(Protocol):
     """One client.
 
-    Requests are taken one after the other. While more than :data:`MAX_WAITING` of
-    them wait, or the client doesn't read its answers, nothing is read from it.
+    Requests are taken one after the other. While many of them wait, or while the
+    client doesn't read its answers, nothing is read from it. A client may end what
+    it sends and still get its answers, as ``echo … | socat`` does.
     """
 
     _log = Logger()
+    transport: Server
 
-    def __init__(self, context: AdminContext, left: Callable[["AdminConnection"], None]) -> None:
-        self._context = context
-        self._left = left
+    def __init__(self, factory: "AdminFactory") -> None:
+        self._factory = factory
         self._splitter = LineSplitter(MAX_LINE)
         self._waiting: deque[bytes] = deque()
-        self._working = False
+        self._waiting_bytes = 0
+        #: A request is being answered.
+        self._busy = False
+        self._pumping = False
+        #: The client has ended what it sends.
         self._at_end = False
+        #: The client doesn't read.
         self._choked = False
+        self._reading = True
+        #: A line was too long: nothing more is taken. Its end may not have come yet.
         self._refused = False
+        self._amid_refused = False
         self._connected = False
+        self._closing: IDelayedCall | None = None
         self._uid: int | None = None
         self._subscription: Subscription | None = None
-
-    @property
-    def _socket(self) -> Server:
-        return cast(Server, self.transport)
 
     def connectionMade(self) -> None:
         """Take note of who it is."""
         self._connected = True
-        self._uid = peer_uid(self._socket)
-        self._socket.registerProducer(self, True)
+        self._factory.open.add(self)
+        self._uid = peer_uid(self.transport)
+        self.transport.registerProducer(self, True)
 
     def abort(self) -> None:
         """Cut it."""
-        self._socket.abortConnection()
+        self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client left; a verb that runs goes on."""
         self._connected = False
         self._waiting.clear()
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
         if self._subscription is not None:
             self._subscription.cancel()
-        self._left(self)
+        self._factory.open.discard(self)
 
     def readConnectionLost(self) -> None:
         """The client asks no more, and still wants its answers."""
         self._at_end = True
-        rest = self._splitter.finish()
-        if rest:
-            self._waiting.append(rest)
-        self._next()
+        if rest := self._splitter.finish():
+            self._take(rest)
+        self._pump()
 
     def writeConnectionLost(self) -> None:
         """It reads no more."""
-        self._socket.loseConnection()
+        self.abort()
 
     def dataReceived(self, data: bytes) -> None:
         """Take requests."""
         if self._refused:
+            if b"\n" in data:
+                self._amid_refused = False
+                self._pump()
             return
         try:
-            self._waiting.extend(self._splitter.feed(data))
+            for line in self._splitter.feed(data):
+                self._take(line)
         except LineTooLong:
             self._refused = True
-        self._set_reading()
-        self._next()
+            self._amid_refused = not data.endswith(b"\n")
+        self._pump()
 
     # As the producer of its own answers: the transport says when nobody reads them.
 
@@ -130,45 +132,84 @@ class AdminConnection(Protocol):
         self._choked = False
         if self._subscription is not None:
             self._subscription.resume()
-        self._set_reading()
-        self._next()
+        self._pump()
 
     def stopProducing(self) -> None:
         """It is gone; :meth:`connectionLost` follows."""
 
-    def _set_reading(self) -> None:
-        if not self._connected or self._at_end:
-            return
-        if self._choked or len(self._waiting) >= MAX_WAITING:
-            self._socket.stopReading()
-        else:
-            self._socket.startReading()
+    def _take(self, line: bytes) -> None:
+        if line.strip():
+            self._waiting.append(line)
+            self._waiting_bytes += len(line)
 
-    def _next(self) -> None:
-        """Take the next request, if none is being answered."""
-        while self._waiting and not self._working and not self._choked:
-            line = self._waiting.popleft()
-            if line.strip():
-                self._working = True
+    def _set_reading(self) -> None:
+        crowded = (
+            len(self._waiting) >= MAX_WAITING
+            or self._waiting_bytes >= MAX_WAITING_BYTES
+        )
+        wanted = self._refused or not (self._choked or crowded)
+        if not self._connected or self._at_end or wanted == self._reading:
+            return
+        self._reading = wanted
+        if wanted:
+            self.transport.resumeProducing()
+        else:
+            self.transport.pauseProducing()
+
+    def _pump(self) -> None:
+        """Answer what waits, one after the other, as far as that goes now."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._waiting and not self._busy and not self._choked:
+                line = self._waiting.popleft()
+                self._waiting_bytes -= len(line)
+                self._busy = True
                 self._answer(line).addErrback(
                     lambda failure: self._log.failure("an answer was lost", failure)
                 )
-        if self._connected:
-            self._set_reading()
-            self._end_if_done()
+        finally:
+            self._pumping = False
+        self._set_reading()
+        self._close_if_done()
 
-    def _end_if_done(self) -> None:
-        if self._working or self._waiting:
+    def _close_if_done(self) -> None:
+        if self._busy or self._waiting or not self._connected:
             return
         if self._refused:
+            self._refuse()
+        elif self._at_end and (self._subscription is None or has_left(self.transport)):
+            self._hang_up()
+
+    def _refuse(self) -> None:
+        """A line is too long: say so, and close when its end has come.
+
+        Closing before would take the answer from a client that is still sending.
+        """
+        if self._closing is None:
             self._write(
                 refusal(
-                    f"A line is longer than {MAX_LINE} bytes; the connection closes."
+                    f"A line is longer than {MAX_LINE} bytes, the most that a request "
+                    "may have; the connection is closed."
                 )
             )
-            self._socket.loseConnection()
-        elif self._at_end and self._subscription is None:
-            self._socket.loseConnection()
+            self._close_late()
+        if not self._amid_refused or self._at_end:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close when the client has taken all, or at once when it takes too long."""
+        if self.transport.disconnecting:
+            return
+        # With a producer, the transport would wait for it after the last byte too.
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        self._close_late()
+
+    def _close_late(self) -> None:
+        if self._closing is None and self._connected:
+            self._closing = self._factory.clock.callLater(CLOSE_SECONDS, self.abort)
 
     @deferred
     async def _answer(self, line: bytes) -> None:
@@ -180,86 +221,71 @@ class AdminConnection(Protocol):
             self._log.failure("an admin command failed")
             answer = refusal("Something went wrong in the hive; its log says what.")
         self._write(answer)
-        self._working = False
+        self._busy = False
         if self._subscription is not None and not self._choked:
+            # It delivers nothing before its acknowledgement is written.
             self._subscription.resume()
-        self._next()
+        self._pump()
 
     async def _asked(self, line: bytes) -> bytes:
         request = fields.parse_request(line)
-        name = request.get("cmd")
-        if name == "subscribe":
-            return self._subscribe(fields.check(name, _SUBSCRIBE, request))
-        if name == "subscribe_agent_status":
-            fields.check(name, (), request)
-            return self._subscribe(
-                {"kinds": ("agent_state",), "since": None}, rows=True
-            )
+        if "cmd" not in request:
+            raise BadRequest('The request has no "cmd", such as {"cmd":"list"}.')
+        name = request["cmd"]
         verb = VERBS.get(name) if isinstance(name, str) else None
         if verb is None:
-            known = sorted([*VERBS, "subscribe", "subscribe_agent_status"])
             raise BadRequest(
-                f"There is no cmd {str(name)[:40]!r}; there are {', '.join(known)}."
+                f"There is no cmd {shown(name)}; there are {', '.join(VERBS)}."
             )
         given = fields.check(verb.name, verb.fields, request)
+        if verb.name not in HANDLERS:
+            return self._subscribe(verb.name, given)
         if verb.changes:
-            self._log.info(
-                "uid {uid}: {verb} {name}",
-                uid=self._uid,
-                verb=verb.name,
-                name=given.get("name") or given.get("to") or given.get("scope") or "",
-            )
-        return encoded({"ok": True, **await verb.handle(self._context, given)})
+            self._note(verb, given)
+        return success(await HANDLERS[verb.name](self._factory.context, given))
 
-    def _subscribe(self, given: dict[str, Any], rows: bool = False) -> bytes:
-        if self._subscription is not None:
-            raise BadRequest("This connection has a subscription already.")
-        kinds, bus = given["kinds"], self._context.bus
-        subscription = bus.subscribe(
-            self._deliver_row if rows else self._deliver,
-            self._overflowed,
-            topics=frozenset(kinds) if kinds else None,
-            since=given["since"],
+    def _note(self, verb: Verb, given: Values) -> None:
+        """Log who changes what; not what is written in messages."""
+        what = {
+            name: value
+            for name, value in given.items()
+            if value is not None and name != "body"
+        }
+        self._log.info(
+            "admin uid {uid}: {verb} {what}", uid=self._uid, verb=verb.name, what=what
         )
-        if subscription is None:
+
+    def _subscribe(self, verb: str, given: Values) -> bytes:
+        if self._subscription is not None:
             raise BadRequest(
-                f"The events after {given['since']} are no longer kept; the newest is "
-                f"{bus.seq}: load the state anew and subscribe without 'since'."
+                "This connection has a subscription already; open another one."
             )
-        # It delivers nothing before the ack is written.
-        self._subscription = subscription
-        return encoded({"ok": True, "seq": bus.seq})
-
-    def _deliver(self, event: Event) -> None:
-        self._write(event.json + b"\n")
-
-    def _deliver_row(self, event: Event) -> None:
-        name = event.agent
-        if name is None or name not in self._context.agents.names():
-            return
-        row = self._context.agents.status(name).as_wire()
-        self._write(encoded({"ok": True, "agent_statuses": [row]}))
+        self._subscription, answer = subscribe(
+            self._factory.context, verb, given, self._write, self._overflowed
+        )
+        return answer
 
     def _overflowed(self) -> None:
-        self._write(refusal("You read too slowly; subscribe anew."))
-        self._socket.loseConnection()
+        self._write(
+            refusal("You read too slowly and have missed events; subscribe anew.")
+        )
+        self._hang_up()
 
     def _write(self, line: bytes) -> None:
         if self._connected:
-            self._socket.write(line)
+            self.transport.write(line)
 
 
 class AdminFactory(Factory):
-    """Makes connections and knows those that are open."""
+    """Makes connections, and knows those that are open."""
 
     noisy = False
 
-    def __init__(self, context: AdminContext) -> None:
-        self._context = context
+    def __init__(self, clock: IReactorTime, context: AdminContext) -> None:
+        self.clock = clock
+        self.context = context
         self.open: set[AdminConnection] = set()
 
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+    def buildProtocol(self, addr: IAddress | None) -> AdminConnection:
         """A new client."""
-        connection = AdminConnection(self._context, self.open.discard)
-        self.open.add(connection)
-        return connection
+        return AdminConnection(self)

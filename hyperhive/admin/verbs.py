@@ -133,7 +133,10 @@ COMPACT = Verb(
     "compact", "compact an agent's session before its next turn", (_NAME,), changes=True
 )
 NEW_SESSION = Verb(
-    "new_session", "let an agent's next turn begin a new session", (_NAME,), changes=True
+    "new_session",
+    "let an agent's next turn begin a new session",
+    (_NAME,),
+    changes=True,
 )
 SEND = Verb(
     "send",

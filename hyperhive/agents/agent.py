@@ -89,6 +89,17 @@ class Agent:
             return window(last.model)
         return window(self.model)
 
+    def recovering(self) -> None:
+        """Show that the hive has just started and not yet looked at its container."""
+        self._moving, self._moving_since = "recovering", self._shop.now()
+        self.loop.held = True
+
+    def recovered(self) -> None:
+        """It was looked at: turns may begin."""
+        self._moving = None
+        self._shop.changed(self.name)
+        self.loop.release()
+
     @contextmanager
     def moving(self, label: str) -> Iterator[None]:
         """Show ``label`` while an operation runs; however it ends, the label goes."""

@@ -39,7 +39,7 @@ class AgentStatus:
         (for a free turn slot), ``stuck`` (a claude that says nothing), ``parked``
         (by a limit or an overload), ``crashed`` (its last turn failed and is
         tried again), ``needs login``, ``paused``, ``stopped``, ``starting``,
-        ``stopping`` or ``failed`` (its container).
+        ``stopping``, ``recovering`` (the hive has just started) or ``failed`` (its container).
     :param state_since: POSIX time since when it is so.
     :param state_until: until when, where the hive knows.
     :param state_note: why, in a sentence, where there is more to say.

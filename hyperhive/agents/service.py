@@ -107,6 +107,7 @@ class Agents:
         self.url: Callable[[str], str | None] = lambda name: None
         for name in self._registry.names():
             self._agents[name] = self._make(name)
+            self._agents[name].recovering()
         broker.watch(self._poke)
         driver.watch(self._container_changed)
 
@@ -142,7 +143,7 @@ class Agents:
         for one in waiting:
             one.callback(None)
         for agent in self._agents.values():
-            agent.loop.release()
+            agent.recovered()
 
     @deferred
     async def drain(self) -> None:
@@ -314,8 +315,6 @@ class Agents:
         with agent.moving("starting"):
             await self._added(name)
             await self._start(agent)
-        if self._recovered:
-            agent.loop.release()
 
     async def _start(self, agent: Agent) -> bool:
         """Start a container; whether it did not run before."""
@@ -435,7 +434,6 @@ class Agents:
             self._settings.model,
             lambda: self.url(name),
         )
-        agent.loop.held = not self._recovered
         return agent
 
     def _agent(self, name: str) -> Agent:

@@ -34,7 +34,7 @@ class RunningTurn:
 class Facts:
     """Everything that an agent's status is derived from.
 
-    :param moving: ``starting`` or ``stopping`` while such an operation runs.
+    :param moving: ``starting``, ``stopping`` or ``recovering`` while that goes on.
     :param moving_since: since when.
     :param waiting_since: since when it waits for a turn slot, if it does.
     :param logged_in: whether a login that could be valid is there.

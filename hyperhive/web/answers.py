@@ -33,7 +33,8 @@ POLICY = "; ".join(
 _HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # Not no-referrer: with it browsers send forms with the Origin "null".
+    "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
@@ -68,14 +69,20 @@ def answer_error(request: Request, code: HTTPStatus, error: str) -> bytes:
 def answer_text(request: Request, kind: str, text: bytes) -> bytes:
     """Make an answer that is not JSON; ``kind`` is its media type."""
     request.setHeader("content-type", f"{kind}; charset=utf-8")
-    return _sized(request, text)
+    return sized(request, text)
 
 
 def redirect(request: Request, location: str) -> bytes:
     """Send the browser to another place of this origin, by GET."""
     request.setResponseCode(HTTPStatus.SEE_OTHER)
     request.setHeader("location", location)
-    return _sized(request, b"")
+    return sized(request, b"")
+
+
+def sized(request: Request, body: bytes) -> bytes:
+    """Say how long the body is, and give it unless only that was asked for."""
+    request.setHeader("content-length", str(len(body)))
+    return b"" if request.method == b"HEAD" else body
 
 
 def code_of(error: PublicError) -> HTTPStatus:
@@ -153,9 +160,4 @@ def _defect(_: object, request: Request, failure: Failure) -> bytes:
 
 def _json(request: Request, members: Mapping[str, Any]) -> bytes:
     request.setHeader("content-type", "application/json")
-    return _sized(request, encode(members))
-
-
-def _sized(request: Request, body: bytes) -> bytes:
-    request.setHeader("content-length", str(len(body)))
-    return body
+    return sized(request, encode(members))

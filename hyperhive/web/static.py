@@ -15,7 +15,7 @@ from twisted.web.http import CACHED
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from hyperhive.web.answers import answer_error
+from hyperhive.web.answers import answer_error, sized
 
 _TEXTS = {
     "text/css",
@@ -73,8 +73,7 @@ class Assets(Resource):
         request.setHeader("cache-control", "public, max-age=31536000, immutable")
         if request.setETag(f'"{self.digest}"'.encode()) is CACHED:
             return b""
-        request.setHeader("content-length", str(len(asset.body)))
-        return asset.body
+        return sized(request, asset.body)
 
 
 def _kind(name: str) -> str:

@@ -13,12 +13,14 @@ from tests.daemon import Daemon, processes_with
 PATIENCE = 120.0
 
 
-class KillTests(SynchronousTestCase):
+class KillTestCase(SynchronousTestCase):
     """Chains of messages through a swarm, while the daemon is killed."""
+
+    flags: tuple[str, ...] = ()
 
     def setUp(self) -> None:
         """A hive in demo mode."""
-        self.hive = Daemon("--demo", "--max-turns", "8")
+        self.hive = Daemon("--demo", "--max-turns", "8", *self.flags)
         self.addCleanup(self.hive.remove)
         self.hive.start()
 
@@ -102,6 +104,40 @@ class KillTests(SynchronousTestCase):
         living = processes_with(str(self.hive.run))
         self.assertIn(self.hive.pid, living)
 
+    def check_again_and_again(self) -> None:
+        """Killed at many moments, also during recovery; containers go on running."""
+        chance = random.Random(1)
+        names = self.spawn(4)
+        self.begin_chains(names, 24)
+        for _ in range(8):
+            with closing(self.hive.events("message", "turn")) as events:
+                for _ in range(chance.randrange(1, 12)):
+                    events.next(PATIENCE)
+            self.kill_and_restart()
+        self.finish(4)
+        states = {
+            row["name"]: row["running"]
+            for row in self.hive.do(cmd="agent_status")["agent_statuses"]
+        }
+        self.assertEqual(states, dict.fromkeys(["hm1nd", *names], True))
+        self.check_contract(4, 24)
+
+    def check_no_claude_left(self) -> None:
+        """A claude that hangs does not outlive its daemon, nor does what it started."""
+        self.spawn(1)
+        with closing(self.hive.events("stream")) as events:
+            self.hive.send("a0", "!fork\n!hang")
+            events.until(lambda event: event["kind"] == "stream")
+        self.hive.kill()
+        self.hive.start()
+        self.hive.do(cmd="set_paused", name="a0", paused=True)
+        self.hive.do(cmd="kill", name="a0")
+        self.assertEqual(processes_with("demo_agent.py"), [])
+
+
+class KillTests(KillTestCase):
+    """In sandboxes, which end with their daemon."""
+
     def test_twenty_agents(self) -> None:
         """20 agents, 2,000 messages between them, one kill -9 in the middle."""
         names = self.spawn(20)
@@ -116,21 +152,11 @@ class KillTests(SynchronousTestCase):
 
     def test_again_and_again(self) -> None:
         """Killed at many moments, also during recovery; containers go on running."""
-        chance = random.Random(1)
-        names = self.spawn(4)
-        self.begin_chains(names, 24)
-        for _ in range(8):
-            with closing(self.hive.events("message", "turn")) as events:
-                for _ in range(chance.randrange(1, 12)):
-                    events.next(PATIENCE)
-            self.kill_and_restart()
-        states = {
-            row["name"]: row["running"]
-            for row in self.hive.do(cmd="agent_status")["agent_statuses"]
-        }
-        self.assertEqual(states, dict.fromkeys(["hm1nd", *names], True))
-        self.finish(4)
-        self.check_contract(4, 24)
+        self.check_again_and_again()
+
+    def test_no_claude_left(self) -> None:
+        """A claude that hangs does not outlive its daemon, nor does what it started."""
+        self.check_no_claude_left()
 
     def test_answered_sends_survive(self) -> None:
         """Every id that was answered before the kill is there after it."""
@@ -141,30 +167,19 @@ class KillTests(SynchronousTestCase):
         stored = {row["id"] for row in self.rows()}
         self.assertEqual(set(answered) - stored, set())
 
+
+class UnisolatedKillTests(KillTestCase):
+    """Without sandboxes, where nothing but the hive ends what is left."""
+
+    flags = ("--containers", "process")
+
+    def test_again_and_again(self) -> None:
+        """Killed at many moments, also during recovery; containers go on running."""
+        self.check_again_and_again()
+
     def test_no_claude_left(self) -> None:
         """A claude that hangs does not outlive its daemon, nor does what it started."""
-        self.spawn(1)
-        with closing(self.hive.events("stream")) as events:
-            self.hive.send("a0", "!fork\n!hang")
-            events.until(lambda event: event["kind"] == "stream")
-        self.hive.kill()
-        self.hive.start()
-        self.hive.do(cmd="set_paused", name="a0", paused=True)
-        self.hive.do(cmd="kill", name="a0")
-        self.assertEqual(processes_with("demo_agent.py"), [])
-
-
-class UnisolatedKillTests(KillTests):
-    """The same without sandboxes, where nothing but the hive ends what is left."""
-
-    def setUp(self) -> None:
-        """A hive whose agents run as plain processes."""
-        self.hive = Daemon("--demo", "--max-turns", "8", "--containers", "process")
-        self.addCleanup(self.hive.remove)
-        self.hive.start()
-
-    test_twenty_agents = None  # type: ignore[assignment]  # once is enough
-    test_answered_sends_survive = None  # type: ignore[assignment]
+        self.check_no_claude_left()
 
 
 def _tag(row: sqlite3.Row) -> str:

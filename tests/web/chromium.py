@@ -244,6 +244,8 @@ class Chromium:
 
     def _complained(self, said: Any) -> None:
         entry = said.get("entry")
+        if entry and entry["level"] not in ("warning", "error"):
+            return
         self.complaints.append(
             f"{entry['text']} {entry.get('url', '')}"
             if entry

@@ -83,6 +83,20 @@ class BrowserTests(TestCase):
         await self.sees("#agent-list", "alice")
 
     @deferred
+    async def test_out_and_in_by_token(self) -> None:
+        """The operator logs out, types the token, and is where the link led."""
+        await self.click("header button", "log out")
+        await self.browser.until("location.pathname === '/login'")
+        await self.browser.go(f"{self.hive.web.url}agent/alice/")
+        await self.browser.until("location.pathname === '/login'")
+        await self.browser.type("#token", self.hive.token, "Enter")
+        await self.browser.until("location.pathname === '/agent/alice/'")
+        await self.live()
+        # The console says that the login page found no session.
+        self.assertEqual({"401" in one for one in self.browser.complaints}, {True})
+        self.browser.complaints.clear()
+
+    @deferred
     async def test_agents_live(self) -> None:
         """Agents come, change and go on the dashboard as it happens."""
         self.hive.agents.add("bob")
@@ -350,6 +364,36 @@ class BrowserTests(TestCase):
             "[...document.querySelectorAll('#log .line p')].map((node) => node.textContent)"
         )
         self.assertEqual(texts, [f"<{number}>" for number in range(1, 451)])
+
+    @deferred
+    async def test_missed_more_than_a_page(self) -> None:
+        """After a long break the terminal shows the newest page, without a hole in it."""
+        stored = self.hive.agents.events["alice"]
+
+        def store(first: int, last: int) -> None:
+            stored.extend(
+                json.dumps(
+                    {"seq": number, "kind": "note", "text": f"<{number}>"}
+                ).encode()
+                for number in range(first, last + 1)
+            )
+
+        store(1, 10)
+        await self.open("agent/alice/")
+        await self.sees("#log", "<10>")
+        store(11, 400)
+        await self.browser.run(
+            "dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))"
+        )
+        await self.sees("#log", "<400>")
+        first = await self.browser.run(
+            "document.querySelector('#log .line p').textContent"
+        )
+        self.assertEqual(first, "<201>")
+        await self.click("#older")
+        await self.sees("#log", "<1>")
+        rows = await self.browser.run("document.querySelectorAll('#log .line').length")
+        self.assertEqual(rows, 400)
 
     @deferred
     async def test_login_is_over(self) -> None:

@@ -93,6 +93,10 @@ class StateTests(WebCase):
         for path in ("/", "/agent/alice/", "/api/state", "/events/stream"):
             response = self.ask("HEAD", path)
             self.assertEqual((response.code, self.text(response)), (200, ""), path)
+            if "stream" not in path:
+                length = response.headers.getRawHeaders("content-length")
+                whole = self.text(self.ask("GET", path)).encode()
+                self.assertEqual(length, [str(len(whole))], path)
 
     def test_banners(self) -> None:
         """Demo and no isolation are said on every page, the login's included."""

@@ -265,7 +265,7 @@ class GuardTests(WebCase):
             self.assertIn("frame-ancestors 'none'", policy)
             self.assertNotIn("unsafe", policy)
             self.assertEqual(header["x-content-type-options"], "nosniff")
-            self.assertEqual(header["referrer-policy"], "no-referrer")
+            self.assertEqual(header["referrer-policy"], "same-origin")
             self.assertEqual(header["cache-control"], "no-store")
 
     def test_agents_port(self) -> None:

@@ -36,8 +36,10 @@ async function taken(state) {
 async function newest() {
   await attempt(null, async () => {
     const page = await get(`events/history?limit=${PAGE}`);
-    const gap = page.events.length && terminal.seen.size && page.events[0].seq > Math.max(...terminal.seen);
-    if (before === null || gap) {
+    // Where more was missed than a page holds, it begins anew: no hole in the middle.
+    const gap = page.before !== null && page.events[0].seq > terminal.last;
+    if (gap) terminal.reset();
+    if (gap || terminal.first === null) {
       before = page.before;
       byId("older").hidden = before === null;
     }
@@ -143,25 +145,27 @@ function updateTurn(node, turn) {
 
 const prompt = byId("prompt");
 
-byId("prompt-form").addEventListener("submit", async (event) => {
+let sending = Promise.resolve();
+
+// One after the other, in the order of their writing.
+byId("prompt-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = prompt.value;
   if (!text.trim()) return;
-  const button = event.currentTarget.querySelector("button");
-  if (button.getAttribute("aria-busy") === "true") return;
-  button.setAttribute("aria-busy", "true");
   // Emptied at once and put back if it fails: whoever types on loses nothing.
   prompt.value = "";
+  sending = sending.then(() => take(text));
+});
+
+async function take(text) {
   try {
     if (text.startsWith("/")) await run(text, terminal);
     else await post("send", { body: text });
   } catch (error) {
     terminal.say(error.message, true);
     prompt.value = prompt.value ? `${text}\n${prompt.value}` : text;
-  } finally {
-    button.removeAttribute("aria-busy");
   }
-});
+}
 
 prompt.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {

@@ -142,13 +142,15 @@ function sendsByKey(form, text) {
 byId("compose").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.currentTarget;
-  const { to, body } = form.elements;
+  const to = form.elements.to.value;
+  const body = form.elements.body.value;
   const sent = await attempt(
     form.querySelector("button"),
-    () => post("op-send", { to: to.value, body: body.value }),
-    ({ ids }) => (ids.length === 1 ? `Sent to ${to.value} as ${ids[0]}.` : `Sent to ${ids.length} agents.`),
+    () => post("op-send", { to, body }),
+    ({ ids }) => (ids.length === 1 ? `Sent to ${to} as ${ids[0]}.` : `Sent to ${ids.length} agents.`),
   );
-  if (sent) body.value = "";
+  // Who has typed on meanwhile keeps it.
+  if (sent && form.elements.body.value === body) form.elements.body.value = "";
 });
 sendsByKey(byId("compose"), byId("compose-body"));
 

@@ -29,6 +29,10 @@ export class Terminal {
     return this.seen.size ? Math.min(...this.seen) : null;
   }
 
+  get last() {
+    return Math.max(0, ...this.seen);
+  }
+
   // Take events in any order; each is taken once.
   add(events) {
     const stuck = this.stuck;
@@ -57,11 +61,18 @@ export class Terminal {
   // Something of this page's own, at the end.
   say(text, bad = false) {
     const line = row(bad ? "local bad" : "local", "⌁", el("p", {}, text));
-    line.dataset.seq = Math.max(0, ...this.seen);
+    line.dataset.seq = this.last;
     this.log.append(line);
     this.toBottom();
   }
 
+  // Forget all, as on a fresh page.
+  reset() {
+    this.clear();
+    this.seen.clear();
+  }
+
+  // Empty the view: what was here does not come back by itself.
   clear() {
     for (const line of this.log.querySelectorAll(".line")) line.remove();
     this.calls.clear();
