@@ -15,6 +15,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 VERSION = "demo"
 MCP_PROTOCOL = "2025-11-25"
@@ -68,15 +70,15 @@ class Interrupted(BaseException):
 class Failed(Exception):
     """The turn ends as a failed API call does."""
 
-    def __init__(self, text, **members):
+    def __init__(self, text: str, **members: object) -> None:
         super().__init__(text)
-        self.members = members
+        self.members: dict[str, object] = dict(members)
 
 
 class Hive:
     """The connection to the hive's tools: newline-delimited JSON-RPC."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.connect(path)
         self._lines = self._socket.makefile("rb")
@@ -90,7 +92,7 @@ class Hive:
         self._write({"method": "notifications/initialized"})
         self.tools = [one["name"] for one in self.ask("tools/list")["tools"]]
 
-    def ask(self, method, **params):
+    def ask(self, method: str, **params: object) -> dict[str, Any]:
         """One request and its result."""
         self._number += 1
         self._write({"id": self._number, "method": method, "params": params})
@@ -103,9 +105,9 @@ class Hive:
                 break
         if "error" in answer:
             raise ConnectionError(answer["error"]["message"])
-        return answer["result"]
+        return dict(answer["result"])
 
-    def call(self, tool, arguments):
+    def call(self, tool: str, arguments: dict[str, Any]) -> tuple[str, bool]:
         """Call a tool; answers its text and whether it is an error."""
         result = self.ask("tools/call", name=tool, arguments=arguments)
         text = "\n".join(
@@ -113,7 +115,7 @@ class Hive:
         )
         return text, bool(result.get("isError"))
 
-    def _write(self, message):
+    def _write(self, message: dict[str, Any]) -> None:
         line = json.dumps({"jsonrpc": "2.0", **message}, separators=(",", ":"))
         self._socket.sendall(line.encode() + b"\n")
 
@@ -121,7 +123,7 @@ class Hive:
 class Session:
     """What is remembered from turn to turn: a small file beside claude's own."""
 
-    def __init__(self, fresh):
+    def __init__(self, fresh: bool) -> None:
         home = os.environ.get("CLAUDE_CONFIG_DIR") or os.path.expanduser("~/.claude")
         self._path = os.path.join(home, "demo-session.json")
         self.id, self.turns, self.context, self.eased = _uuid(), 0, 1000, False
@@ -134,7 +136,7 @@ class Session:
             except (OSError, ValueError, KeyError):
                 pass  # no session yet, or a torn one: claude begins anew too
 
-    def save(self):
+    def save(self) -> None:
         """Write it; a disk that is full costs the memory, not the turn."""
         stored = {
             "id": self.id,
@@ -154,27 +156,27 @@ class Session:
 class Turn:
     """One prompt, worked through to its result."""
 
-    def __init__(self, model, session, hive):
+    def __init__(self, model: str, session: Session, hive: Hive | None) -> None:
         self.model = model
         self.session = session
         self.hive = hive
         self.began = time.monotonic()
-        self.sender = None
-        self.message = None
+        self.sender: str | None = None
+        self.message: int | None = None
         self.said = ""
         self.linger = False
-        self.context = None
+        self.context: int | None = None
         self.count = 0
 
     # What it prints.
 
-    def emit(self, **event):
+    def emit(self, **event: Any) -> None:
         """One event on one line."""
         event["session_id"] = self.session.id
         sys.stdout.write(json.dumps(event, separators=(",", ":")) + "\n")
         sys.stdout.flush()
 
-    def assistant(self, block, **members):
+    def assistant(self, block: dict[str, Any], **members: Any) -> None:
         """One block of an answer; claude prints a line for each."""
         self.count += 1
         self.emit(
@@ -192,12 +194,17 @@ class Turn:
             **members,
         )
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         """Text for whoever watches."""
         self.said = text
         self.assistant({"type": "text", "text": text})
 
-    def tool(self, name, arguments, run):
+    def tool(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        run: Callable[[], tuple[str, bool]],
+    ) -> str:
         """Show a tool call, run it, show its result; answers the result's text."""
         number = f"toolu_{os.getpid()}_{self.count}"
         self.assistant(
@@ -221,7 +228,7 @@ class Turn:
         )
         return text
 
-    def usage(self):
+    def usage(self) -> dict[str, int]:
         """Tokens, as the API counts them."""
         context = self.context or self.session.context
         return {
@@ -231,7 +238,7 @@ class Turn:
             "output_tokens": 20,
         }
 
-    def result(self, **members):
+    def result(self, **members: Any) -> None:
         """The last word of a turn."""
         usage = self.usage()
         spent = {
@@ -242,7 +249,7 @@ class Turn:
             "costUSD": 0.0,
         }
         took = round((time.monotonic() - self.began) * 1000)
-        event = {
+        event: dict[str, Any] = {
             "type": "result",
             "subtype": "success",
             "is_error": False,
@@ -265,20 +272,21 @@ class Turn:
 
     # What it does.
 
-    def call(self, tool, **arguments):
+    def call(self, tool: str, **arguments: Any) -> str:
         """Use one of the hive's tools."""
         if self.hive is None:
             raise Failed("I have no connection to the hive.")
+        hive = self.hive
 
-        def run():
+        def run() -> tuple[str, bool]:
             try:
-                return self.hive.call(tool, arguments)
+                return hive.call(tool, arguments)
             except ConnectionError as error:
                 return f"Connection closed: {error}", True
 
         return self.tool(f"mcp__{SERVER}__{tool}", arguments, run)
 
-    def obey(self, line):
+    def obey(self, line: str) -> None:
         """Do what one directive says."""
         word, _, rest = line[1:].partition(" ")
         action = ACTIONS.get(word)
@@ -287,7 +295,7 @@ class Turn:
         else:
             action(self, rest.strip())
 
-    def work(self, text):
+    def work(self, text: str) -> None:
         """Obey every directive of a message; without one, say who this is."""
         directives = [line for line in text.splitlines() if line.startswith("!")]
         for line in directives:
@@ -299,23 +307,23 @@ class Turn:
             )
 
 
-def _say(turn, rest):
+def _say(turn: Turn, rest: str) -> None:
     turn.say(rest)
 
 
-def _send(turn, rest):
+def _send(turn: Turn, rest: str) -> None:
     to, _, body = rest.partition(" ")
     turn.call("send", to=to, body=body)
 
 
-def _reply(turn, rest):
+def _reply(turn: Turn, rest: str) -> None:
     if turn.sender in (None, "system"):
         turn.say("!reply: there is nobody to reply to.")
     else:
         turn.call("send", to=turn.sender, body=rest, in_reply_to=turn.message)
 
 
-def _recv(turn, rest):
+def _recv(turn: Turn, rest: str) -> None:
     arguments = {"wait_seconds": float(rest)} if rest else {}
     text = turn.call("recv", **arguments)
     first, _, body = text.partition("\n")
@@ -327,15 +335,15 @@ def _recv(turn, rest):
                 turn.obey(line)
 
 
-def _status(turn, rest):
+def _status(turn: Turn, rest: str) -> None:
     turn.call("set_status", text=rest)
 
 
-def _whoami(turn, rest):
+def _whoami(turn: Turn, rest: str) -> None:
     turn.say(turn.call("whoami"))
 
 
-def _tool(turn, rest):
+def _tool(turn: Turn, rest: str) -> None:
     name, _, command = rest.partition(" ")
     if name != "Bash" or not command:
         turn.say("!tool: it is !tool Bash COMMAND.")
@@ -345,7 +353,7 @@ def _tool(turn, rest):
         return
     import subprocess
 
-    def run():
+    def run() -> tuple[str, bool]:
         done = subprocess.run(
             ["/bin/sh", "-c", command], capture_output=True, text=True, errors="replace"
         )
@@ -355,15 +363,15 @@ def _tool(turn, rest):
     turn.tool("Bash", {"command": command}, run)
 
 
-def _think(turn, rest):
+def _think(turn: Turn, rest: str) -> None:
     turn.assistant({"type": "thinking", "thinking": rest, "signature": ""})
 
 
-def _sleep(turn, rest):
+def _sleep(turn: Turn, rest: str) -> None:
     time.sleep(float(rest))
 
 
-def _hop(turn, rest):
+def _hop(turn: Turn, rest: str) -> None:
     words = rest.split()
     tag = [words.pop()] if words[-1].startswith("#") else []
     left, ring = int(words[0]), words[1:]
@@ -372,7 +380,7 @@ def _hop(turn, rest):
         turn.call("send", to=ring[0], body=" ".join(onward))
 
 
-def _once(turn, rest):
+def _once(turn: Turn, rest: str) -> None:
     key, _, directive = rest.partition(" ")
     mark = f".demo-once-{''.join(filter(str.isalnum, key))}"
     try:
@@ -382,11 +390,11 @@ def _once(turn, rest):
     turn.obey(directive)
 
 
-def _context(turn, rest):
+def _context(turn: Turn, rest: str) -> None:
     turn.context = int(rest)
 
 
-def _fail(turn, rest):
+def _fail(turn: Turn, rest: str) -> None:
     words = rest.split() or ["500"]
     reset = [word[6:] for word in words if word.startswith("reset=")]
     kind = words[0]
@@ -417,7 +425,7 @@ def _fail(turn, rest):
     raise Failed(text, error=error, api_error_status=status)
 
 
-def _too_long(turn, rest):
+def _too_long(turn: Turn, rest: str) -> None:
     if turn.session.eased:
         turn.session.eased = False
         return
@@ -429,22 +437,22 @@ def _too_long(turn, rest):
     )
 
 
-def _hang(turn, rest):
+def _hang(turn: Turn, rest: str) -> None:
     while True:
         time.sleep(3600)
 
 
-def _deaf(turn, rest):
+def _deaf(turn: Turn, rest: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _hang(turn, rest)
 
 
-def _linger(turn, rest):
+def _linger(turn: Turn, rest: str) -> None:
     turn.linger = True
 
 
-def _crash(turn, rest):
+def _crash(turn: Turn, rest: str) -> None:
     if rest and not rest.isdigit():
         number = signal.Signals[f"SIG{rest.removeprefix('SIG')}"]
         signal.signal(number, signal.SIG_DFL)
@@ -452,21 +460,21 @@ def _crash(turn, rest):
     os._exit(int(rest or 1))
 
 
-def _big(turn, rest):
+def _big(turn: Turn, rest: str) -> None:
     units = {"K": 1024, "M": 1024 * 1024}
     size = int(rest.rstrip("KM")) * units.get(rest[-1:], 1)
     turn.say("x" * size)
     turn.said = f"That was a line of {size} bytes."
 
 
-def _noise(turn, rest):
+def _noise(turn: Turn, rest: str) -> None:
     print("this is no JSON", "[1,2]", '{"type":"unheard_of"}', "", sep="\n", flush=True)
 
 
-def _fork(turn, rest):
+def _fork(turn: Turn, rest: str) -> None:
     if os.fork() == 0:
         os.setsid()
-        os.execv("/bin/sleep", ["sleep", "60"])
+        os.execv("/bin/sleep", ["sleep", "60"])  # noqa: S606  # no shell is wanted
 
 
 FAILURES = {
@@ -478,7 +486,7 @@ FAILURES = {
     "400": ("unknown", 400, "API Error: 400"),
 }
 
-ACTIONS = {
+ACTIONS: dict[str, Callable[[Turn, str], None]] = {
     "say": _say,
     "send": _send,
     "reply": _reply,
@@ -503,7 +511,7 @@ ACTIONS = {
 }
 
 
-def main():
+def main() -> NoReturn:
     """Be claude's command line."""
     options = _options(sys.argv[1:])
     signal.signal(signal.SIGINT, _interrupt)
@@ -540,7 +548,7 @@ def main():
     os._exit(status)
 
 
-def _run(turn, prompt, servers):
+def _run(turn: Turn, prompt: str, servers: list[dict[str, str]]) -> int:
     """One inner turn; answers the exit status."""
     session = turn.session
     if prompt.strip() == "/compact":
@@ -586,7 +594,7 @@ def _run(turn, prompt, servers):
     return 0
 
 
-def _init(turn, servers):
+def _init(turn: Turn, servers: list[dict[str, str]]) -> None:
     hive = [f"mcp__{SERVER}__{name}" for name in turn.hive.tools] if turn.hive else []
     turn.emit(
         type="system",
@@ -602,11 +610,12 @@ def _init(turn, servers):
     )
 
 
-def _message(prompt):
+def _message(prompt: str) -> tuple[int | None, str | None, str]:
     """The message's id, its sender, and its body, from between the marks."""
     first, _, rest = prompt.partition("\n")
     words = first.split()
-    number = sender = None
+    number: int | None = None
+    sender: str | None = None
     if words[:1] == ["Message"] and len(words) > 3 and words[1].isdigit():
         number, sender = int(words[1]), words[3].strip(",`")
     lines = rest.split("\n")
@@ -618,7 +627,7 @@ def _message(prompt):
     return number, sender, prompt
 
 
-def _connect(path):
+def _connect(path: str | None) -> tuple[Hive | None, list[dict[str, str]]]:
     """The hive's tools, and how claude's init would tell of it."""
     if path is None:
         return None, []
@@ -633,7 +642,7 @@ def _connect(path):
     return hive, [{"name": SERVER, "status": "connected", "source": "dynamic"}]
 
 
-def _options(arguments):
+def _options(arguments: list[str]) -> dict[str, str]:
     """Parse what claude takes of flags; anything else is refused as claude does."""
     if arguments in (["--version"], ["-v"]):
         print(f"{VERSION} (hive-demo-agent)")
@@ -647,11 +656,12 @@ def _options(arguments):
             print(f"  {flag} <value>")
         print(f"\nDirectives in the message:\n{DIRECTIVES}")
         sys.exit(0)
-    options, rest = {}, list(arguments)
+    options: dict[str, str] = {}
+    rest = list(arguments)
     while rest:
         flag = rest.pop(0)
         if flag in FLAGS:
-            options[flag] = True
+            options[flag] = ""
         elif flag in FLAGS_WITH_VALUE and rest:
             options[flag] = rest.pop(0)
         else:
@@ -663,16 +673,16 @@ def _options(arguments):
     return options
 
 
-def _refuse(reason):
+def _refuse(reason: str) -> NoReturn:
     print(reason, file=sys.stderr)
     sys.exit(1)
 
 
-def _interrupt(*_):
+def _interrupt(*_: object) -> NoReturn:
     raise Interrupted
 
 
-def _uuid():
+def _uuid() -> str:
     text = os.urandom(16).hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 

@@ -141,9 +141,7 @@ class Line:
 
     def _due(self) -> bool:
         """Whether the first in line is to look: for itself, or for one behind it."""
-        if self._news and self._leases.unread() > 0:
-            return bool(self._receivers)
-        return not all(one.looked for one in self._receivers)
+        return any(self._news or not one.looked for one in self._receivers)
 
     def _serve(self) -> None:
         if not self._running:

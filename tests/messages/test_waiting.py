@@ -394,6 +394,19 @@ class LeavingTests(HandCase):
         self.assert_untouched(id)
         self.assertEqual(self.broker.unread("bob"), 1)
 
+    def test_with_nothing_there(self) -> None:
+        """Cancelled while it looks in vain; one behind it that leaves as it is answered, too."""
+        leaving = self.broker.receive("bob", "c")
+        self.hand.commit()
+        self.leave(leaving)
+        self.hand.finish()
+        first = self.broker.receive("bob", "c")
+        second = self.broker.receive("bob", "c")
+        first.addCallback(lambda messages: second.cancel())
+        self.hand.finish()
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(self.finished(self.broker.receive("bob", "c")), [])
+
     def test_woken_and_gone(self) -> None:
         """Cancelled while a message that ended the wait is being leased."""
         waiting = self.broker.receive("bob", "c", wait_seconds=10)

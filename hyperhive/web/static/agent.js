@@ -7,7 +7,7 @@ import { Live } from "./live.js";
 import { makeMessage, takeMessageEvent, updateAge, updateMessage } from "./message.js";
 import { attempt, get, post } from "./net.js";
 import { Terminal } from "./terminal.js";
-import { age, count, took } from "./words.js";
+import { age, count, money, took } from "./words.js";
 
 const INBOX = 20;
 const TURNS = 20;
@@ -109,8 +109,8 @@ function drawHeader() {
 function lastTurn() {
   const turn = agent.last_turn;
   if (!turn?.outcome) return "";
-  const cost = turn.cost_usd == null ? "" : ` · $${turn.cost_usd.toFixed(2)}`;
-  return `last ${turn.outcome.replaceAll("_", " ")} ${took(turn.duration_ms ?? 0)}${cost}`;
+  const parts = [`last ${turn.outcome.replaceAll("_", " ")} ${took(turn.duration_ms ?? 0)}`, money(turn.cost_usd)];
+  return parts.filter(Boolean).join(" · ");
 }
 
 function drawInbox() {
@@ -136,7 +136,7 @@ function updateTurn(node, turn) {
   const parts = [
     turn.duration_ms == null ? "" : took(turn.duration_ms),
     turn.tokens?.output ? `${count(turn.tokens.output)} out` : "",
-    turn.cost_usd == null ? "" : `$${turn.cost_usd.toFixed(2)}`,
+    money(turn.cost_usd),
   ];
   setText(node.querySelector(".figures"), parts.filter(Boolean).join(" · "));
   setText(node.querySelector("time"), turn.ended_at ? `${age(turn.ended_at)} ago` : "");

@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import { mailboxName } from "./message.js";
 import { describe } from "./tools.js";
-import { count, firstLine, moment, plural, took } from "./words.js";
+import { count, firstLine, moment, money, plural, took } from "./words.js";
 
 const LONG = 120; // characters of a result that are shown unopened
 const MOST = 60000; // characters of any one text
@@ -80,7 +80,7 @@ function turnEnd(event) {
     event.duration_ms == null ? "" : took(event.duration_ms),
     read || tokens.output ? `${count(read)} in, ${count(tokens.output ?? 0)} out` : "",
     event.ctx_tokens == null ? "" : `context ${count(event.ctx_tokens)}`,
-    event.cost_usd == null ? "" : `$${event.cost_usd.toFixed(event.cost_usd < 0.1 ? 4 : 2)}`,
+    money(event.cost_usd),
   ];
   const line = row("end", "■", el("p", {}, parts.filter(Boolean).join(" · ")), event.note ? el("p", { class: "why" }, event.note) : null);
   line.dataset.outcome = event.outcome ?? "";

@@ -47,6 +47,9 @@ export function count(number) {
   return `${(number / 1000000).toFixed(1)}M`;
 }
 
+// "$0.0071", "$2.40"; nothing for nothing
+export const money = (dollars) => (dollars ? `$${dollars.toFixed(dollars < 0.1 ? 4 : 2)}` : "");
+
 export const plural = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
 
 export const firstLine = (text, most = 160) => {
