@@ -2,14 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +43,26 @@ Its text stands between the marks.
 class ScriptedHive(threading.Thread):
     """An MCP server on a UNIX socket that answers every tool call with one text."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__(daemon=True)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
-        self._text = text
+        self.text = "sent"
         self.calls: list[dict[str, Any]] = []
 
     def run(self) -> None:
-        """Serve one connection."""
-        connection, _ = self._listener.accept()
-        with connection, connection.makefile("rwb") as lines:
+        """Serve one connection after the other."""
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            with connection:
+                self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection.makefile("rwb") as lines:
             for line in lines:
                 request = json.loads(line)
                 if "id" not in request:
@@ -64,13 +72,14 @@ class ScriptedHive(threading.Thread):
                     result = {"tools": [{"name": "send"}, {"name": "recv"}]}
                 elif request["method"] == "tools/call":
                     self.calls.append(request["params"])
-                    result = {"content": [{"type": "text", "text": self._text}]}
+                    result = {"content": [{"type": "text", "text": self.text}]}
                 answer = {"jsonrpc": "2.0", "id": request["id"], "result": result}
                 lines.write(json.dumps(answer).encode() + b"\n")
                 lines.flush()
 
     def close(self) -> None:
         """Serve no more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.join(10)
 
@@ -79,9 +88,18 @@ class AgentTestCase(SynchronousTestCase):
     """Runs the script as the hive does."""
 
     def setUp(self) -> None:
-        """A folder that is its home and its working directory."""
+        """A folder that is its home and its working directory, and a hive."""
         self.home = Path(self.mktemp()).absolute()
         self.home.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="hive-"))  # short enough for a socket
+        self.addCleanup(shutil.rmtree, folder)
+        self.hive = ScriptedHive(folder / "mcp.sock")
+        self.hive.start()
+        self.addCleanup(self.hive.close)
+        self.config = self.home / "mcp.json"
+        arguments = ["-", f"UNIX-CONNECT:{folder}/mcp.sock"]
+        server = {"command": "socat", "args": arguments}
+        self.config.write_text(json.dumps({"mcpServers": {"hyperhive": server}}))
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start it."""
@@ -110,10 +128,14 @@ class AgentTestCase(SynchronousTestCase):
         verdict = classify(reading, end, EndedBy.itself(), err.decode())
         return events, verdict.outcome
 
-    def turn(self, body: str, *arguments: str) -> tuple[list[dict[str, Any]], Outcome]:
+    def turn(self, body: str) -> tuple[list[dict[str, Any]], Outcome]:
+        """One whole turn with a message."""
+        return self.work(PROMPT.format(body=body))
+
+    def work(self, prompt: str) -> tuple[list[dict[str, Any]], Outcome]:
         """One whole turn."""
-        prompt = PROMPT.format(body=body).encode()
-        return self.finish(self.start(*ARGUMENTS, *arguments), prompt)
+        process = self.start(*ARGUMENTS, "--mcp-config", str(self.config))
+        return self.finish(process, prompt.encode())
 
     def texts(self, events: list[dict[str, Any]]) -> list[str]:
         """What it said."""
@@ -251,7 +273,7 @@ class SessionTests(AgentTestCase):
     def test_compaction(self) -> None:
         """The context grows, and shrinks by /compact, which eases one that is too long."""
         self.assertEqual(self.turn("!too-long")[1], Outcome.PROMPT_TOO_LONG)
-        events, outcome = self.finish(self.start(*ARGUMENTS), b"/compact")
+        events, outcome = self.work("/compact")
         self.assertEqual(outcome, Outcome.OK)
         [boundary] = [e for e in events if e.get("subtype") == "compact_boundary"]
         self.assertLess(
@@ -264,33 +286,13 @@ class SessionTests(AgentTestCase):
 class HiveTests(AgentTestCase):
     """It really uses the hive's tools."""
 
-    @contextmanager
-    def hive(self, text: str) -> Iterator[tuple[ScriptedHive, str]]:
-        """A hive, and the configuration that leads to it."""
-        path = Path("/tmp") / f"hive-demo-{os.getpid()}.sock"
-        path.unlink(missing_ok=True)
-        hive = ScriptedHive(path, text)
-        hive.start()
-        config = self.home / "mcp.json"
-        arguments = ["-", f"UNIX-CONNECT:{path}"]
-        server = {"command": "socat", "args": arguments}
-        config.write_text(json.dumps({"mcpServers": {"hyperhive": server}}))
-        try:
-            yield hive, str(config)
-        finally:
-            hive.close()
-            path.unlink()
-
     def test_tools(self) -> None:
         """Sends and receives go over the socket; what it receives is obeyed."""
-        received = "Message 9 from bob, 2026-01-01T00:00:00.000Z:\n!reply thanks"
-        with self.hive(received) as (hive, config):
-            events, outcome = self.turn(
-                "!send bob hello there\n!reply ok\n!recv 1", "--mcp-config", config
-            )
+        self.hive.text = "Message 9 from bob, 2026-01-01T00:00:00.000Z:\n!reply thanks"
+        events, outcome = self.turn("!send bob hello there\n!reply ok\n!recv 1")
         self.assertEqual(outcome, Outcome.OK)
         self.assertEqual(
-            [(call["name"], call["arguments"]) for call in hive.calls],
+            [(call["name"], call["arguments"]) for call in self.hive.calls],
             [
                 ("send", {"to": "bob", "body": "hello there"}),
                 ("send", {"to": "operator", "body": "ok", "in_reply_to": 7}),
@@ -302,15 +304,16 @@ class HiveTests(AgentTestCase):
 
     def test_hop(self) -> None:
         """A message travels on, with its tag, until it has no hops left."""
-        with self.hive("sent") as (hive, config):
-            self.turn("!hop 2 a b #t\n!hop 0 a b #t", "--mcp-config", config)
-        [call] = hive.calls
+        self.turn("!hop 2 a b #t\n!hop 0 a b #t")
+        [call] = self.hive.calls
         self.assertEqual(call["arguments"], {"to": "a", "body": "!hop 1 b a #t"})
 
     def test_no_hive(self) -> None:
         """Without a connection it says so in its first event, as claude does."""
-        events, _ = self.turn("!say x", "--mcp-config", "/no/such/file")
+        self.config.unlink()
+        events, outcome = self.turn("!say x")
         self.assertEqual(events[0]["mcp_servers"][0]["status"], "failed")
+        self.assertEqual(outcome, Outcome.FAILED)
 
 
 class ShapeTests(AgentTestCase):
@@ -344,7 +347,7 @@ class ShapeTests(AgentTestCase):
             "!fail 529",
         ):
             printed += self.turn(body)[0]
-        printed += self.finish(self.start(*ARGUMENTS), b"/compact")[0]
+        printed += self.work("/compact")[0]
         kinds = set()
         for event in printed:
             key = event["type"], event.get("subtype", "")
