@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -89,39 +90,47 @@ class Hive:
         self,
         cmd: str,
         members: Mapping[str, Any],
-        patience: float | None = QUICK_SECONDS,
+        takes_long: bool = False,
         tick: Callable[[], None] = lambda: None,
     ) -> Answer:
         """One request and its answer.
 
-        :param patience: how long to wait (seconds); ``None`` for as long as it takes.
+        :param takes_long: wait for as long as it takes.
         :param tick: called now and then while it takes.
         :raises NoHive: if none can be asked or it goes away.
         :raises Refused: if it says no.
         """
         with self._connected() as connection:
             _say(connection, {"cmd": cmd, **members})
-            for line in _lines(connection, patience, tick):
+            for line in _lines(connection, None if takes_long else QUICK_SECONDS, tick):
                 return _understood(line)
         raise self._gone()
 
-    def follow(self, cmd: str, members: Mapping[str, Any]) -> Iterator[bytes]:
-        """A request whose answer does not end: its lines after the acknowledgement.
+    def follow(self, members: Mapping[str, Any]) -> Iterator[Answer]:
+        """Subscribe to events: each of them, without the acknowledgement.
 
         :raises NoHive: if none can be asked, or when it goes away.
-        :raises Refused: if it says no.
+        :raises Refused: if it says no, or when it says that we read too slowly.
         """
         with self._connected() as connection:
-            _say(connection, {"cmd": cmd, **members})
-            lines = _lines(connection, None, lambda: None)
-            for acknowledgement in lines:
-                _understood(acknowledgement)
-                break
-            yield from lines
+            _say(connection, {"cmd": "subscribe", **members})
+            for line in _lines(connection, None, lambda: None):
+                event = _parsed(line)
+                if "ok" in event:
+                    _understood(line)
+                else:
+                    yield Answer(line, event)
         raise self._gone()
 
     def _connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # With Python's own time limit, a hive that is only busy could not be waited
+        # for: connecting would fail at once (unix(7), EAGAIN).
+        connection.setsockopt(
+            socket.SOL_SOCKET,
+            socket.SO_SNDTIMEO,
+            struct.pack("@ll", int(QUICK_SECONDS), 0),
+        )
         try:
             connection.connect(os.fspath(self.path))
         except OSError as error:
@@ -161,6 +170,8 @@ def _say(connection: socket.socket, request: Mapping[str, Any]) -> None:
         connection.sendall(json.dumps(request).encode() + b"\n")
     except (BrokenPipeError, ConnectionResetError):
         pass  # its last words are still to be read, and its absence shows there
+    except BlockingIOError:
+        raise _silent() from None
 
 
 def _lines(
@@ -178,9 +189,7 @@ def _lines(
             data = connection.recv(65536)
         except TimeoutError:
             if end is not None and time.monotonic() > end:
-                raise NoHive(
-                    f"The hive has not answered for {patience:g} s: its log may say why."
-                ) from None
+                raise _silent() from None
             tick()
             continue
         except ConnectionResetError:
@@ -193,13 +202,24 @@ def _lines(
             raise NoHive(f"The hive answers too much: {error}.") from None
 
 
-def _understood(line: bytes) -> Answer:
+def _silent() -> NoHive:
+    return NoHive(
+        f"The hive has not answered for {QUICK_SECONDS:g} s: its log may say why."
+    )
+
+
+def _parsed(line: bytes) -> Mapping[str, Any]:
     try:
         members = json.loads(line)
     except ValueError:
         members = None
     if not isinstance(members, dict):
         raise NoHive("What answers there is no hive: it does not speak its protocol.")
+    return members
+
+
+def _understood(line: bytes) -> Answer:
+    members = _parsed(line)
     version = members.get("version", 0)
     if not isinstance(version, int) or version > VERSION:
         raise NoHive(

@@ -21,7 +21,9 @@ _STYLES = {
 }
 # Everything that can move a cursor, set a title or type for the reader; tabs and
 # line ends stay.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
 
 #: How long something takes before progress is shown (seconds).
 PATIENCE = 0.5

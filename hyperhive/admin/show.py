@@ -46,7 +46,9 @@ def agents(console: Console, rows: Sequence[Row]) -> None:
         ("bold",),
         *(_STATE_STYLES.get(str(row.get("state")), ()) for row in rows),
     ]
-    widths = [max(_width(cell) for cell in column) for column in zip(*table, strict=True)]
+    widths = [
+        max(_width(cell) for cell in column) for column in zip(*table, strict=True)
+    ]
     for style, cells in zip(styles, table, strict=True):
         padded = [
             cell + " " * (width - _width(cell))
@@ -131,7 +133,9 @@ def _facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:
     width = max((_width(name) for name, _ in said), default=0)
     for name, value in said:
         label = name.replace("_", " ")
-        console.out(f"{console.paint(label, 'dim')}{' ' * (width - _width(label))}  {value}")
+        console.out(
+            f"{console.paint(label, 'dim')}{' ' * (width - _width(label))}  {value}"
+        )
 
 
 def _state(row: Row, now: float) -> str:

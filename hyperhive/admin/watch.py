@@ -85,7 +85,9 @@ class Watcher:
     def _turn_end(self, event: Members) -> Iterator[str]:
         outcome = one_line(event.get("outcome", "ended"), 40)
         tokens = _object(event.get("tokens"))
-        read = sum(_number(tokens.get(key)) for key in ("input", "cache_read", "cache_write"))
+        read = sum(
+            _number(tokens.get(key)) for key in ("input", "cache_read", "cache_write")
+        )
         parts = [outcome.replace("_", " ")]
         if "duration_ms" in event:
             parts.append(took(_number(event["duration_ms"])))
@@ -107,9 +109,15 @@ class Watcher:
             return
         state, before = event.get("state"), self._state
         self._state = state
-        if before is None or state == before or state in ("working", "idle", "compacting"):
+        if (
+            before is None
+            or state == before
+            or state in ("working", "idle", "compacting")
+        ):
             return
-        note = f": {one_line(event['state_note'], 300)}" if "state_note" in event else ""
+        note = (
+            f": {one_line(event['state_note'], 300)}" if "state_note" in event else ""
+        )
         until = (
             f" until {seconds_clock(event['state_until'])}"
             if "state_until" in event
@@ -127,7 +135,9 @@ class Watcher:
                     yield from self._result(block)
             case ("system", "init"):
                 session = one_line(event.get("session_id", ""), 9).rstrip("…")
-                yield self._dim(f"  · {one_line(event.get('model', 'claude'))} {session}")
+                yield self._dim(
+                    f"  · {one_line(event.get('model', 'claude'))} {session}"
+                )
             case ("system", "compact_boundary"):
                 yield self._dim("  ≡ the context was compacted")
             case ("system", "api_retry"):
@@ -150,7 +160,9 @@ class Watcher:
         short = one_line(text, MAX_RESULT) or "(nothing)"
         more = len(text.strip().splitlines()) - 1
         line = f"    └ {short}" + (f" (+{plural(more, 'line')})" if more > 0 else "")
-        yield self._console.paint(line, "red" if block.get("is_error") is True else "dim")
+        yield self._console.paint(
+            line, "red" if block.get("is_error") is True else "dim"
+        )
 
     def _dim(self, text: str) -> str:
         return self._console.paint(text, "dim")
@@ -168,7 +180,10 @@ def describe(block: Members) -> str:
 
 def summary(event: Members) -> str:
     """Any event in one line, for who follows all of them."""
-    kind, agent = one_line(event.get("kind", "?"), 40), one_line(event.get("agent", ""), 20)
+    kind, agent = (
+        one_line(event.get("kind", "?"), 40),
+        one_line(event.get("agent", ""), 20),
+    )
     head = f"{seconds_clock(event.get('at'))} {kind:<16} {agent:<9}"
     return f"{head} {one_line(_gist(event), 200)}".rstrip()
 
@@ -180,7 +195,11 @@ def _gist(event: Members) -> str:
         case str(kind) if kind.startswith("message_"):
             return f"#{event.get('id')} {event.get('from')} → {event.get('to')}"
         case "turn_start":
-            return f"from {event['from']}" if "from" in event else str(event.get("turn_kind"))
+            return (
+                f"from {event['from']}"
+                if "from" in event
+                else str(event.get("turn_kind"))
+            )
         case "turn_end":
             return f"{event.get('outcome')} {took(_number(event.get('duration_ms')))}"
         case "agent_state":
