@@ -1,5 +1,6 @@
 #!/bin/sh
-# Start a hive that lives in ./.hive: with claude where it can be used, else as a demo.
+# Start a hive that lives in ./.hive (or $HIVE): with claude where it can be used, else
+# as a demo.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
@@ -27,4 +28,5 @@ else
     fi
 fi
 
-exec .venv/bin/hive-c0re serve --state-dir .hive/state --run-dir .hive/run "$@"
+HIVE="${HIVE:-.hive}"
+exec .venv/bin/hive-c0re serve --state-dir "$HIVE/state" --run-dir "$HIVE/run" "$@"

@@ -84,8 +84,8 @@ class Daemon:
         self.base = Path(tempfile.mkdtemp(prefix="hive-"))
         self.state = self.base / "s"
         self.run = self.base / "r"
-        self._flags = flags
-        self._environment = environment or {}
+        self.flags = flags
+        self.environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._said = b""
 
@@ -100,6 +100,18 @@ class Daemon:
         assert self._process is not None
         return self._process.pid
 
+    def command(self) -> list[str]:
+        """What is executed."""
+        return [
+            str(Path(sys.executable).with_name("twistd")),
+            *("--nodaemon", "--pidfile=", "--reactor=asyncio"),
+            f"--logfile={self.base / 'log'}",
+            *("hyperhive", "--print-login"),
+            *("--state-dir", str(self.state), "--run-dir", str(self.run)),
+            *("--dashboard", "tcp:0:interface=127.0.0.1", "--agent-ports", "0"),
+            *self.flags,
+        ]
+
     def start(self) -> Self:
         """Start it and wait until everything listens."""
         self._said = b""
@@ -107,18 +119,10 @@ class Daemon:
             "PATH": os.environ["PATH"],
             "HOME": str(self.base),
             "LANG": "C.UTF-8",
-            **self._environment,
+            **self.environment,
         }
         self._process = subprocess.Popen(
-            [
-                str(Path(sys.executable).with_name("twistd")),
-                *("--nodaemon", "--pidfile=", "--reactor=asyncio"),
-                f"--logfile={self.base / 'log'}",
-                *("hyperhive", "--print-login"),
-                *("--state-dir", str(self.state), "--run-dir", str(self.run)),
-                *("--dashboard", "tcp:0:interface=127.0.0.1", "--agent-ports", "0"),
-                *self._flags,
-            ],
+            self.command(),
             env=environment,
             cwd=self.base,
             stdin=subprocess.DEVNULL,

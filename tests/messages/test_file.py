@@ -59,7 +59,7 @@ class FileTests(TestCase):
         sent = await sending
         ids = [message.id for message in got]
         self.assertEqual(ids, sorted(set(ids)))
-        self.assertEqual(ids, sorted(sum(sent, [])))
+        self.assertEqual(ids, sorted(id for some in sent for id in some))
         for sender in range(SENDERS):
             bodies = [m.body for m in got if m.body.split()[0] == str(sender)]
             self.assertEqual(bodies, [f"{sender} {number}" for number in range(EACH)])

@@ -578,6 +578,16 @@ class LeavingTests(HandCase):
             lambda connection: connection.execute("ROLLBACK") and 1 / 0
         ).addErrback(lambda failure: None)
 
+    def test_left_as_a_lease_could_not_be_written(self) -> None:
+        """Nothing was leased, nobody is there to hear of it, and the next is served."""
+        id = self.send()
+        waiting = self.broker.receive("bob", "c")
+        self.leave(waiting)
+        self.break_commit()
+        self.hand.finish()
+        self.assert_untouched(id)
+        self.assertEqual(self.ids(self.finished(self.broker.receive("bob", "c"))), [id])
+
     def test_a_lease_that_could_not_be_undone(self) -> None:
         """That is logged; the message stays with the turn, and comes back with its end."""
         id = self.send()
