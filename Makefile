@@ -32,8 +32,8 @@ clean: ## remove what was built; .hive and .cache stay
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .coverage*
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit("hyperhive needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit("hyperhive needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.hive: $(BIN)/python setup.cfg pyproject.toml
 	@echo "Installing hyperhive into $(VENV) (once; about a minute)…"

@@ -84,6 +84,7 @@ def make_parser(given: Sequence[str]) -> ArgumentParser:
         allow_abbrev=False,
     )
     _add_common(parser)
+    parser.set_defaults(json=False, socket=None)
     subparsers = parser.add_subparsers(
         title="commands", metavar="COMMAND", dest="command", required=True
     )
@@ -99,7 +100,7 @@ def make_parser(given: Sequence[str]) -> ArgumentParser:
             _add(one, argument)
         # Both before and after the command; what is not given after must not undo
         # what was given before.
-        _add_common(one, json=SUPPRESS, socket=SUPPRESS)
+        _add_common(one)
         one.set_defaults(run=subcommand.run)
     return parser
 
@@ -116,12 +117,16 @@ def _add(parser: ArgumentParser, argument: Argument) -> None:
     parser.add_argument(*argument.names, help=text, **argument.options)
 
 
-def _add_common(parser: ArgumentParser, **defaults: object) -> None:
+def _add_common(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--json", action="store_true", help="print what the hive answers as it came"
+        "--json",
+        action="store_true",
+        default=SUPPRESS,
+        help="print what the hive answers as it came",
     )
-    parser.add_argument("--socket", metavar="PATH", help="the hive's admin socket")
-    parser.set_defaults(**defaults)
+    parser.add_argument(
+        "--socket", metavar="PATH", default=SUPPRESS, help="the hive's admin socket"
+    )
 
 
 def _examples() -> list[str]:

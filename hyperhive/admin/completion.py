@@ -1,7 +1,7 @@
 """Completion for shells: verbs, flags and choices from the table, names from the hive."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from hyperhive.admin.subcommands import (
     AGENTS,
@@ -18,6 +18,13 @@ _COMMON = (
     Argument(("--json",), "print the answer as it came", {"action": "store_true"}),
     Argument(("--socket",), "the hive's socket", {"metavar": "PATH"}, FILES),
 )
+#: Mailboxes that are no agents' names.
+_MAILBOXES = ("operator", "manager")
+_ZSH_FUNCTIONS = {
+    AGENTS: "_hive_c0re_agents",
+    MAILBOXES: "_hive_c0re_mailboxes",
+    FILES: "_files",
+}
 
 
 def script(shell: str) -> str:
@@ -25,9 +32,9 @@ def script(shell: str) -> str:
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]()
 
 
-def _arguments(subcommand: Subcommand) -> tuple[Argument, ...]:
+def _own_arguments(subcommand: Subcommand) -> tuple[Argument, ...]:
     more = setting_arguments() if subcommand.takes_settings else ()
-    return (*subcommand.arguments, *more, *_COMMON)
+    return (*subcommand.arguments, *more)
 
 
 def _flags(arguments: Sequence[Argument]) -> tuple[Argument, ...]:
@@ -55,7 +62,7 @@ _hive_c0re_names() {{
 
 _hive_c0re() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
-    local verb= socket= at=0 place=0
+    local verb= socket= at=0 place=0 words=
     while ((++at < COMP_CWORD)); do
         case ${{COMP_WORDS[at]}} in
             --socket) socket=${{COMP_WORDS[++at]}} ;;
@@ -63,46 +70,47 @@ _hive_c0re() {{
             *) if [[ -z $verb ]]; then verb=${{COMP_WORDS[at]}}; else ((++place)); fi ;;
         esac
     done
-    COMPREPLY=()
-    if [[ $before == --socket ]]; then
-        COMPREPLY=($(compgen -f -- "$word"))
-        return
-    fi
-    case $verb in
-        '') COMPREPLY=($(compgen -W '{verbs} {common}' -- "$word")) ;;
-{_joined(_bash_case(one) for one in SUBCOMMANDS)}
+    case $verb,$before in
+        *,--socket) COMPREPLY=($(compgen -f -- "$word")); return ;;
+{_joined(_bash_values(one) for one in SUBCOMMANDS)}
     esac
+    case $verb,$word in
+        ,*) words='{verbs} {common}' ;;
+{_joined(_bash_words(one) for one in SUBCOMMANDS)}
+    esac
+    COMPREPLY=($(compgen -W "$words" -- "$word"))
 }}
 complete -o filenames -F _hive_c0re hive-c0re"""
 
 
-def _bash_case(subcommand: Subcommand) -> Iterator[str]:
-    arguments = _arguments(subcommand)
-    flags = " ".join(name for one in _flags(arguments) for name in one.names)
-    yield f"        {subcommand.name})"
-    yield "            case $before in"
-    for one in _flags(arguments):
-        if _takes_value(one):
-            yield f"                {'|'.join(one.names)})"
-            yield f"                    {_bash_reply(one)}; return ;;"
-    yield "            esac"
-    yield "            if [[ $word == -* ]]; then"
-    yield f"                COMPREPLY=($(compgen -W '{flags}' -- \"$word\"))"
-    first = _positional(arguments)
-    if first is not None and _completes(first):
-        several = first.options.get("nargs") == "+"
-        yield f"            elif {'true' if several else '((place == 0))'}; then"
-        yield f"                {_bash_reply(first)}"
-    yield "            fi ;;"
+def _bash_values(subcommand: Subcommand) -> Iterator[str]:
+    """What the value of a flag can be."""
+    for one in _flags(_own_arguments(subcommand)):
+        if not _takes_value(one):
+            continue
+        reply = "COMPREPLY=()"
+        if one.completes == FILES:
+            reply = 'COMPREPLY=($(compgen -f -- "$word"))'
+        elif words := _bash_list(one):
+            reply = f'COMPREPLY=($(compgen -W "{words}" -- "$word"))'
+        patterns = "|".join(f"{subcommand.name},{name}" for name in one.names)
+        yield f"        {patterns}) {reply}; return ;;"
 
 
-def _bash_reply(argument: Argument) -> str:
-    if argument.completes == FILES:
-        return 'COMPREPLY=($(compgen -f -- "$word"))'
-    words = " ".join([*_words(argument)])
-    names = "$(_hive_c0re_names)" if argument.completes in (AGENTS, MAILBOXES) else ""
-    given = " ".join(filter(None, (words, names)))
-    return f'COMPREPLY=($(compgen -W "{given}" -- "$word"))' if given else "true"
+def _bash_words(subcommand: Subcommand) -> Iterator[str]:
+    """Its flags, or what its first argument can be."""
+    flags = _flags((*_own_arguments(subcommand), *_COMMON))
+    names = " ".join(name for one in flags for name in one.names)
+    yield f"        {subcommand.name},-*) words='{names}' ;;"
+    first = _positional(subcommand.arguments)
+    if first is not None and (words := _bash_list(first)):
+        condition = "" if _repeats(first) else "((place)) || "
+        yield f'        {subcommand.name},*) {condition}words="{words}" ;;'
+
+
+def _bash_list(argument: Argument) -> str:
+    names = ["$(_hive_c0re_names)"] if _names_agents(argument) else []
+    return " ".join([*_words(argument), *names])
 
 
 def _zsh() -> str:
@@ -113,11 +121,16 @@ def _zsh() -> str:
     return f"""\
 #compdef hive-c0re
 # zsh completion for hive-c0re
-_hive_c0re_names() {{
+_hive_c0re_agents() {{
     local -a names
-    names=(${{(f)"$(hive-c0re ${{opt_args[--socket]:+--socket}} ${{opt_args[--socket]}} list 2>/dev/null)"}})
-    compadd -a names
-    compadd -- "$@"
+    names=(${{(f)"$(hive-c0re list 2>/dev/null)"}})
+    compadd "$@" -a names
+}}
+
+_hive_c0re_mailboxes() {{
+    local -a names
+    names=({" ".join(_MAILBOXES)} ${{(f)"$(hive-c0re list 2>/dev/null)"}})
+    compadd "$@" -a names
 }}
 
 _hive_c0re() {{
@@ -148,17 +161,16 @@ fi"""
 
 
 def _zsh_case(subcommand: Subcommand) -> Iterator[str]:
-    arguments = _arguments(subcommand)
     yield f"                {subcommand.name})"
     yield "                    _arguments \\"
-    yield from _zsh_flags(_flags(arguments), 24)
-    first = _positional(arguments)
-    if first is None:
-        yield "                        && return ;;"
-        return
-    place = "*" if first.options.get("nargs") == "+" else "1"
-    spec = f"{place}:{_plain(first.help)}:{_zsh_action(first)}"
-    yield f"                        {shlex.quote(spec)} ;;"
+    flags = list(_zsh_flags(_flags((*_own_arguments(subcommand), *_COMMON)), margin=24))
+    first = _positional(subcommand.arguments)
+    if first is not None:
+        place = "*" if _repeats(first) else "1"
+        spec = f"{place}:{_plain(first.help)}:{_zsh_action(first)}"
+        flags.append(f"{' ' * 24}{shlex.quote(spec)} \\")
+    yield from flags[:-1]
+    yield flags[-1].removesuffix(" \\") + " ;;"
 
 
 def _zsh_flags(arguments: Sequence[Argument], margin: int) -> Iterator[str]:
@@ -172,11 +184,9 @@ def _zsh_flags(arguments: Sequence[Argument], margin: int) -> Iterator[str]:
 
 
 def _zsh_action(argument: Argument) -> str:
-    if argument.completes == FILES:
-        return "_files"
+    if argument.completes in _ZSH_FUNCTIONS:
+        return _ZSH_FUNCTIONS[argument.completes]
     words = " ".join(_words(argument))
-    if argument.completes in (AGENTS, MAILBOXES):
-        return f"_hive_c0re_names {words}".rstrip()
     return f"({words})" if words else ""
 
 
@@ -199,8 +209,7 @@ def _fish_lines(subcommand: Subcommand, verbs: str) -> Iterator[str]:
     help = _fish_quoted(subcommand.help)
     yield f"complete -c hive-c0re -n {no_verb} -a {subcommand.name} -d {help}"
     seen = f"complete -c hive-c0re -n '__fish_seen_subcommand_from {subcommand.name}'"
-    more = setting_arguments() if subcommand.takes_settings else ()
-    for one in (*subcommand.arguments, *more):
+    for one in _own_arguments(subcommand):
         flags = "".join(
             f" -l {name[2:]}" if name.startswith("--") else f" -s {name[1:]}"
             for name in one.names
@@ -218,8 +227,8 @@ def _fish_words(argument: Argument) -> str:
     if argument.completes == FILES:
         return " -F"
     words = " ".join(_words(argument))
-    if argument.completes in (AGENTS, MAILBOXES):
-        return f" -a '{' '.join(filter(None, (words, '(__hive_c0re_names)')))}'"
+    if _names_agents(argument):
+        words = f"{words} (__hive_c0re_names)".strip()
     return f" -a '{words}'" if words else ""
 
 
@@ -231,12 +240,16 @@ def _fish_quoted(text: str) -> str:
 def _words(argument: Argument) -> Sequence[str]:
     """Fixed words that it can be."""
     if argument.completes == MAILBOXES:
-        return ("operator", "manager")
+        return _MAILBOXES
     return tuple(argument.options.get("choices", ()))
 
 
-def _completes(argument: Argument) -> bool:
-    return argument.completes is not None or bool(_words(argument))
+def _names_agents(argument: Argument) -> bool:
+    return argument.completes in (AGENTS, MAILBOXES)
+
+
+def _repeats(argument: Argument) -> bool:
+    return argument.options.get("nargs") == "+"
 
 
 def _plain(text: str) -> str:
@@ -246,5 +259,7 @@ def _plain(text: str) -> str:
     return text
 
 
-def _joined(lines: Iterator[str] | Iterator[Iterator[str]]) -> str:
-    return "\n".join(one if isinstance(one, str) else "\n".join(one) for one in lines)
+def _joined(parts: Iterable[str | Iterable[str]]) -> str:
+    """Lines, or groups of them, which may be empty."""
+    groups = ([one] if isinstance(one, str) else one for one in parts)
+    return "\n".join(line for group in groups for line in group)
