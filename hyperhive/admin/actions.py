@@ -49,7 +49,7 @@ class Session:
                 progress,
             )
         if self.raw:
-            self.console.out(answer.line.decode("utf-8", "replace"))
+            self.console.raw(answer.line)
         else:
             tell(self.console, answer.members)
         return 0
@@ -213,11 +213,11 @@ def info(session: Session, options: Namespace) -> int:
 
 def events(session: Session, options: Namespace) -> int:
     """Print events until the hive or the reader ends."""
-    wanted = {"kinds": options.topic, "since": options.since, "agent": options.agent}
+    wanted = {"kinds": options.kind, "since": options.since, "agent": options.agent}
     given = {name: value for name, value in wanted.items() if value is not None}
     for event in session.hive.follow(given):
         if session.raw:
-            session.console.out(event.line.decode("utf-8", "replace"))
+            session.console.raw(event.line)
         else:
             session.console.out(summary(event.members))
     return 0
@@ -226,10 +226,12 @@ def events(session: Session, options: Namespace) -> int:
 def watch(session: Session, options: Namespace) -> int:
     """Tell what an agent does, until it is gone."""
     watcher = Watcher(session.console)
+    if session.console.stdout.isatty() and not session.raw:
+        session.console.say(f"Watching {clean(options.name)} from now on; Ctrl-C ends.")
     given = {"kinds": ["turn", "stream", "note", "agent"], "agent": options.name}
     for event in session.hive.follow(given):
         if session.raw:
-            session.console.out(event.line.decode("utf-8", "replace"))
+            session.console.raw(event.line)
             continue
         for line in watcher.lines(event.members):
             session.console.out(line)

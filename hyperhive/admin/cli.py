@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     console = of_this_process(os.environ)
     try:
-        return _run(given, console)
+        return run(given, console)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NOBODY_READS
 
 
-def _run(given: list[str], console: Console) -> int:
+def run(given: Sequence[str], console: Console) -> int:
+    """Run a command on a console; its exit status."""
     try:
         options = make_parser(given).parse_args(given)
     except SystemExit as end:  # argparse has said why
@@ -62,7 +63,7 @@ def _run(given: list[str], console: Console) -> int:
         return int(options.run(session, options))
     except Refused as refused:
         if session.raw:
-            console.out(refused.line.decode("utf-8", "replace"))
+            console.raw(refused.line)
         else:
             console.say(f"hive-c0re: {clean(refused)}")
         return refused.status
@@ -100,7 +101,8 @@ def make_parser(given: Sequence[str]) -> ArgumentParser:
             _add(one, argument)
         # Both before and after the command; what is not given after must not undo
         # what was given before.
-        _add_common(one)
+        if subcommand.asks:
+            _add_common(one)
         one.set_defaults(run=subcommand.run)
     return parser
 

@@ -44,6 +44,10 @@ class NoHive(Failed):
         super().__init__(sentence, NO_HIVE)
 
 
+class MissingSocket(NoHive):
+    """Nothing is where the socket is looked for."""
+
+
 class Refused(Failed):
     """The hive said no.
 
@@ -135,16 +139,16 @@ class Hive:
             connection.connect(os.fspath(self.path))
         except OSError as error:
             connection.close()
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                raise MissingSocket(
+                    f"No hive: the socket {self.path} is missing. Start one with "
+                    "'hive-c0re serve', or name its socket with --socket PATH or "
+                    "$HYPERHIVE_SOCKET."
+                ) from None
             raise NoHive(self._why_not(error)) from None
         return connection
 
     def _why_not(self, error: OSError) -> str:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return (
-                f"No hive: the socket {self.path} is missing. Start one with "
-                "'hive-c0re serve', or name its socket with --socket PATH or "
-                "$HYPERHIVE_SOCKET."
-            )
         if error.errno == errno.ECONNREFUSED:
             return (
                 f"No hive: the connection to {self.path} was refused; what made that "

@@ -13,8 +13,9 @@ from hyperhive.admin.subcommands import (
     setting_arguments,
 )
 
+_HELP = Argument(("--help", "-h"), "show help", {"action": "help"})
 _COMMON = (
-    Argument(("--help", "-h"), "show help", {"action": "help"}),
+    _HELP,
     Argument(("--json",), "print the answer as it came", {"action": "store_true"}),
     Argument(("--socket",), "the hive's socket", {"metavar": "PATH"}, FILES),
 )

@@ -31,8 +31,13 @@ _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 def clean(text: object) -> str:
-    """Text of an agent's, without what a terminal would obey."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text).replace("\r\n", "\n"))
+    """Text of an agent's, with what a terminal would obey spelled out: ``\\x1b``."""
+    return _CONTROL.sub(_spelled_out, str(text).replace("\r\n", "\n"))
+
+
+def _spelled_out(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def one_line(text: object, longest: int = 160) -> str:
@@ -54,6 +59,14 @@ class Console:
         """Print a line of what was asked for, at once: it may be read by a program."""
         self.stdout.write(text + "\n")
         self.stdout.flush()
+
+    def raw(self, line: bytes) -> None:
+        """Print a line of JSON: the same JSON, without what a terminal would obey.
+
+        JSON has these characters only within strings, where they can be escaped.
+        """
+        text = line.decode("utf-8", "replace")
+        self.out(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
     def say(self, text: str) -> None:
         """Print a line about it, beside what was asked for."""

@@ -8,23 +8,33 @@ import subprocess
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+import attrs
 import treq
-from attrs import asdict, frozen
+from attrs import frozen
 from twisted.internet import asyncioreactor
-from twisted.internet.error import ReactorAlreadyInstalledError
+from twisted.internet.defer import Deferred
 from twisted.internet.task import react
+from twisted.python.failure import Failure
 from twisted.web.client import Agent
 
-from hyperhive.admin.client import REFUSED, USAGE, Failed, Hive, NoHive, find_socket
+from hyperhive.admin.client import (
+    REFUSED,
+    USAGE,
+    Failed,
+    Hive,
+    MissingSocket,
+    find_socket,
+)
 from hyperhive.admin.console import Console, clean, one_line
-from hyperhive.agents.executable import resolve
+from hyperhive.admin.words import duration
+from hyperhive.agents.executable import NoClaude, resolve
 from hyperhive.containers.choose import choose_driver
+from hyperhive.containers.interfaces import DriverError
 from hyperhive.deferreds import deferred
-from hyperhive.errors import PublicError
 from hyperhive.settings import Settings, SettingsError, flag_fields, load_settings
 
 #: The oldest Python that will do.
@@ -34,231 +44,235 @@ VERSION_SECONDS = 20
 #: How long the dashboard may take to answer (seconds).
 HEALTH_SECONDS = 5.0
 
+#: What a finding can be; only a problem counts.
+OK, NOTE, PROBLEM = "ok", "note", "problem"
+_STYLES = {OK: "green", NOTE: "yellow", PROBLEM: "red"}
+
 
 @frozen
 class Finding:
     """One line of the report.
 
-    :param remedy: what to do about it; ``None`` where all is well.
+    :param mark: :data:`OK`, :data:`NOTE` or :data:`PROBLEM`.
+    :param remedy: what to do about a problem, where the text does not say it.
     """
 
     subject: str
+    mark: str
     text: str
     remedy: str | None = None
 
 
-def doctor(console: Console, options: Namespace, socket: str | None) -> NoReturn:
-    """Examine the host, print what was found, and exit: with 1 if there is a problem.
+Tell = Callable[[Finding], None]
+
+
+def doctor(console: Console, options: Namespace, socket: str | None, raw: bool) -> int:
+    """Examine the host, print what is found as it is found; 1 if there is a problem.
 
     :param socket: of the flag ``--socket``.
+    :param raw: print JSON, an object a line.
     """
     settings = _settings(options)
     if socket is None and options.run_dir is not None:
-        path = settings.layout.host_socket
-    else:
-        path = find_socket(socket, console.environ)
+        socket = str(settings.layout.host_socket)
+    hive = Hive(find_socket(socket, console.environ))
+    problems: list[Finding] = []
+
+    def tell(finding: Finding) -> None:
+        if finding.mark == PROBLEM:
+            problems.append(finding)
+        _show(console, finding, raw)
+
+    for finding in host_findings(settings):
+        tell(finding)
+    home = hive_findings(hive, tell)
+    _run(lambda reactor: reactor_findings(reactor, settings, home, tell))
+    return REFUSED if problems else 0
+
+
+def host_findings(settings: Settings) -> Iterator[Finding]:
+    """What can be seen without asking anybody but claude for its version."""
+    yield _python(sys.version_info[:3])
+    yield _claude(settings)
+    yield _socat()
+    yield _folder("state", settings.state_dir, "--state-dir", private=True)
+    yield _folder("run", settings.run_dir, "--run-dir", private=False)
+
+
+def hive_findings(hive: Hive, tell: Tell) -> str | None:
+    """Ask the hive, if one runs; where its dashboard is, if it says so."""
     try:
-        asyncioreactor.install()
-    except ReactorAlreadyInstalledError:
-        raise Failed("The doctor needs a process of its own.", REFUSED) from None
-
-    @deferred
-    async def examine(reactor: Any) -> None:
-        found = await findings(reactor, settings, path)
-        report(console, found, options.json)
-        if any(finding.remedy for finding in found):
-            raise SystemExit(REFUSED)
-
-    react(examine)
-
-
-def report(console: Console, found: list[Finding], as_json: bool) -> None:
-    """Print findings, one a line and its remedy below it."""
-    for finding in found:
-        if as_json:
-            members = {key: value for key, value in asdict(finding).items() if value}
-            console.out(json.dumps({"ok": finding.remedy is None, **members}))
-            continue
-        ok = finding.remedy is None
-        mark = (
-            console.paint("ok     ", "green") if ok else console.paint("problem", "red")
-        )
-        console.out(f"{mark}  {finding.subject}: {clean(finding.text)}")
-        if finding.remedy:
-            console.out(f"         {clean(finding.remedy)}")
-
-
-@deferred
-async def findings(reactor: Any, settings: Settings, socket: Path) -> list[Finding]:
-    """Examine everything."""
-    return [
-        python_finding(),
-        claude_finding(settings),
-        await sandbox_finding(reactor, settings),
-        socat_finding(),
-        folder_finding("state", settings.state_dir, "--state-dir"),
-        folder_finding("run", settings.run_dir, "--run-dir"),
-        *hive_findings(socket),
-        *await dashboard_findings(reactor, dashboard_of(socket)),
-    ]
-
-
-def python_finding() -> Finding:
-    """Whether this Python is new enough."""
-    found = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info[:2] >= PYTHON:
-        return Finding("python", found)
-    return Finding("python", found, "Install Python 3.11 or newer.")
-
-
-def claude_finding(settings: Settings) -> Finding:
-    """Whether claude is there and runs, and which one."""
-    try:
-        executable = resolve(settings)
-    except PublicError as error:
-        return Finding("claude", "not found", str(error))
-    path = str(executable.version_source)
-    if executable.demo:
-        return Finding("claude", f"the demo's stand-in, {path}")
-    try:
-        done = subprocess.run(
-            [path, "--version"],
-            capture_output=True,
-            timeout=VERSION_SECONDS,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return Finding(
-            "claude",
-            f"{path} does not run: {one_line(error)}",
-            "Install it anew (npm install -g @anthropic-ai/claude-code), or name "
-            "another one with --claude PATH.",
-        )
-    version = one_line(done.stdout.decode("utf-8", "replace"), 60)
-    return Finding("claude", f"{path}, {version}")
-
-
-@deferred
-async def sandbox_finding(reactor: Any, settings: Settings) -> Finding:
-    """Whether containers work, by really running something in one."""
-    with tempfile.TemporaryDirectory(prefix="hive-doctor-") as state:
-        try:
-            _, probe = await choose_driver(reactor, settings.containers, Path(state))
-        except PublicError as error:
-            return Finding("containers", "they do not work here", str(error))
-    text = "; ".join([f"{probe.driver} {probe.version}", *probe.weaknesses])
-    return Finding("containers", text)
-
-
-def socat_finding() -> Finding:
-    """Whether claude can reach the hive's tools."""
-    found = shutil.which("socat")
-    if found is not None:
-        return Finding("socat", found)
-    return Finding(
-        "socat",
-        "not found: agents could not reach the hive's tools",
-        "Install it: apt install socat.",
-    )
-
-
-def folder_finding(subject: str, folder: Path, flag: str) -> Finding:
-    """Whether a folder is ours alone, or can be made."""
-    other = f"choose another place with {flag}"
-    try:
-        found = folder.stat()
-    except FileNotFoundError:
-        parent = next(one for one in folder.parents if one.exists())
-        if os.access(parent, os.W_OK | os.X_OK):
-            return Finding(subject, f"{folder} will be made")
-        return Finding(
-            subject, f"{folder} can't be made", f"Make it writable, or {other}."
-        )
-    except OSError as error:
-        return Finding(
-            subject, f"{folder} can't be read: {error.strerror}", f"Please {other}."
-        )
-    if not stat.S_ISDIR(found.st_mode):
-        return Finding(subject, f"{folder} is no folder", f"Remove it, or {other}.")
-    if found.st_uid != os.geteuid():
-        return Finding(
-            subject,
-            f"{folder} belongs to user {found.st_uid}, not to this one",
-            f"Run as that user, or {other}.",
-        )
-    if found.st_mode & 0o022:
-        return Finding(
-            subject, f"others can write {folder}", f"chmod go-w {folder}, or {other}."
-        )
-    return Finding(subject, f"{folder}, mode {stat.S_IMODE(found.st_mode):04o}")
-
-
-def hive_findings(socket: Path) -> Iterator[Finding]:
-    """Whether a hive that should run does answer."""
-    if not socket.exists():
-        yield Finding("hive", f"none runs at {socket} (start one: hive-c0re serve)")
-        return
-    try:
-        info = Hive(socket).ask("info", {}).members["info"]
-    except NoHive as error:
-        yield Finding("hive", "it does not answer", str(error))
-        return
-    yield Finding(
-        "hive",
-        f"hyperhive {info.get('hyperhive')} answers at {socket}; "
-        f"{info.get('agents')} agents",
-    )
-
-
-def dashboard_of(socket: Path) -> str | None:
-    """Where the dashboard of the hive with this socket is; ``None`` if there is none."""
-    try:
-        facts = json.loads(socket.with_name("daemon.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        info = hive.ask("info", {}).members["info"]
+        urls = hive.ask("urls", {}).members["urls"]
+    except MissingSocket:
+        tell(Finding("hive", NOTE, f"none runs: there is no {hive.path}"))
         return None
-    url = facts.get("dashboard") if isinstance(facts, dict) else None
-    return url if isinstance(url, str) else None
+    except Failed as failed:
+        tell(Finding("hive", PROBLEM, str(failed)))
+        return None
+    version, uptime = info.get("hyperhive"), duration(float(info.get("uptime_s", 0)))
+    tell(Finding("hive", OK, f"{version} answers at {hive.path}, up {uptime}"))
+    home = urls.get("home")
+    return home if isinstance(home, str) else None
 
 
 @deferred
-async def dashboard_findings(reactor: Any, url: str | None) -> list[Finding]:
-    """Whether a dashboard answers; nothing where there is none."""
-    if url is None:
-        return []
-    try:
-        response = await treq.get(
-            f"{url}healthz", agent=Agent(reactor), timeout=HEALTH_SECONDS
-        )
-        await treq.content(response)
-    except Exception as error:
-        reason = one_line(error) or type(error).__name__
-        return [
-            Finding(
-                "dashboard",
-                f"{url} does not answer: {reason}",
-                "See the hive's log; restart the hive.",
-            )
-        ]
-    if response.code != 200:
-        return [
-            Finding(
-                "dashboard",
-                f"{url}healthz answers {response.code}",
-                "Another program may listen there: see --dashboard.",
-            )
-        ]
-    return [Finding("dashboard", f"{url} answers")]
+async def reactor_findings(
+    reactor: Any, settings: Settings, home: str | None, tell: Tell
+) -> None:
+    """What takes a reactor to find out: whether the sandbox and the dashboard work."""
+    with tempfile.TemporaryDirectory(prefix="hive-doctor-") as folder:
+        try:
+            _, probe = await choose_driver(reactor, settings.containers, Path(folder))
+        except DriverError as error:
+            tell(Finding("containers", PROBLEM, str(error)))
+        else:
+            if probe.isolated:
+                tell(Finding("containers", OK, f"{probe.driver} {probe.version}"))
+            else:
+                tell(Finding("containers", NOTE, f"{probe.driver} isolates nothing"))
+            for weakness in probe.weaknesses:
+                tell(Finding("containers", NOTE, weakness))
+    if home is not None:
+        tell(await _dashboard(reactor, home))
 
 
 def _settings(options: Namespace) -> Settings:
-    flags = {
-        one.name: value
-        for one in flag_fields()
-        if (value := getattr(options, one.name))
-    }
-    file = None if options.config is None else Path(options.config)
+    names = [one.name for one in flag_fields()]
+    given = {name: getattr(options, name) for name in names}
+    flags = {name: value for name, value in given.items() if value}
     try:
-        return load_settings(flags, file)
+        return load_settings(flags, Path(options.config) if options.config else None)
     except SettingsError as error:
         raise Failed(str(error), USAGE) from None
+
+
+def _python(version: tuple[int, ...]) -> Finding:
+    text = ".".join(str(part) for part in version)
+    if version[:2] < PYTHON:
+        oldest = ".".join(str(part) for part in PYTHON)
+        return Finding(
+            "python", PROBLEM, f"{text} is too old", f"use {oldest} or newer"
+        )
+    return Finding("python", OK, text)
+
+
+def _claude(settings: Settings) -> Finding:
+    try:
+        executable = resolve(settings)
+    except NoClaude as error:
+        return Finding("claude", PROBLEM, str(error))
+    if executable.demo:
+        return Finding("claude", NOTE, "a demo: agents are run by a scripted stand-in")
+    path = executable.version_source
+    remedy = "install it anew (npm install -g @anthropic-ai/claude-code) or name another with --claude PATH"
+    try:
+        done = subprocess.run(
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=VERSION_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        text = f"{path} has not said its version within {VERSION_SECONDS} s"
+        return Finding("claude", PROBLEM, text, remedy)
+    except OSError as error:
+        text = f"{path} can't be run: {error.strerror}"
+        return Finding("claude", PROBLEM, text, remedy)
+    said = one_line(done.stdout.decode("utf-8", "replace"))
+    if done.returncode != 0 or "Claude Code" not in said:
+        text = f"{path} --version says {said or 'nothing'!r} (status {done.returncode})"
+        return Finding("claude", PROBLEM, text, remedy)
+    return Finding("claude", OK, f"{said}, {path}")
+
+
+def _socat() -> Finding:
+    found = shutil.which("socat")
+    if found is None:
+        text = "there is none, and agents reach the hive's tools through it"
+        return Finding("socat", PROBLEM, text, "install the package socat")
+    return Finding("socat", OK, found)
+
+
+def _folder(subject: str, path: Path, flag: str, private: bool) -> Finding:
+    """Whether a folder can be used, or made.
+
+    :param private: whether nobody else may look into it.
+    """
+    other = f"run the hive as its owner, or choose another with {flag}"
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return _not_yet(subject, path, flag)
+    except OSError as error:
+        text = f"{path} can't be used: {error.strerror}"
+        return Finding(subject, PROBLEM, text, other)
+    if not stat.S_ISDIR(found.st_mode):
+        return Finding(subject, PROBLEM, f"{path} is no folder", other)
+    if found.st_uid != os.geteuid():
+        text = f"{path} belongs to user {found.st_uid}, not to this one"
+        return Finding(subject, PROBLEM, text, other)
+    mode = stat.S_IMODE(found.st_mode)
+    if not os.access(path, os.W_OK | os.X_OK) or (private and mode & 0o077):
+        wanted = "700" if private else "711"
+        text = f"{path} has mode {mode:o}, not {wanted}"
+        return Finding(subject, PROBLEM, text, f"chmod {wanted} {path}")
+    return Finding(subject, OK, str(path))
+
+
+def _not_yet(subject: str, path: Path, flag: str) -> Finding:
+    parent = next(one for one in path.parents if os.path.lexists(one))
+    if os.access(parent, os.W_OK | os.X_OK):
+        return Finding(subject, OK, f"{path} will be made")
+    text = f"{path} can't be made: {parent} can't be written by this user"
+    return Finding(subject, PROBLEM, text, f"choose another place with {flag}")
+
+
+async def _dashboard(reactor: Any, home: str) -> Finding:
+    remedy = "the hive's log may say why"
+    agent = Agent(reactor, connectTimeout=HEALTH_SECONDS)
+    try:
+        response = await treq.get(
+            f"{home}healthz", agent=agent, reactor=reactor, timeout=HEALTH_SECONDS
+        )
+        await treq.content(response)
+    except Exception:
+        # Whatever is wrong with a connection has a class of its own.
+        text = f"{home} can't be reached: {Failure().getErrorMessage()}"
+        return Finding("dashboard", PROBLEM, text, remedy)
+    if response.code != 200:
+        text = f"{home}healthz answers {response.code}"
+        return Finding("dashboard", PROBLEM, text, remedy)
+    return Finding("dashboard", OK, home)
+
+
+def _run(examine: Callable[[Any], Deferred[None]]) -> None:
+    """Run a reactor for as long as it takes."""
+    asyncioreactor.install()
+    done = False
+
+    @deferred
+    async def main(reactor: Any) -> None:
+        nonlocal done
+        await examine(reactor)
+        done = True
+
+    try:
+        react(main)
+    except SystemExit as end:
+        if end.code:
+            raise
+        if not done:  # the reactor was stopped, by Ctrl-C
+            raise KeyboardInterrupt from None
+
+
+def _show(console: Console, finding: Finding, raw: bool) -> None:
+    if raw:
+        members = attrs.asdict(finding, filter=lambda _, value: value is not None)
+        console.out(json.dumps(members))
+        return
+    mark = console.paint(f"{finding.mark:<7}", _STYLES[finding.mark])
+    console.out(f"{mark}  {finding.subject:<10}  {clean(finding.text)}")
+    if finding.remedy is not None:
+        console.out(f"{'':<7}  {'':<10}  → {clean(finding.remedy)}")

@@ -34,8 +34,13 @@ MAX_LINE = 1024 * 1024
 MAX_WAITING = 64
 #: …and how many bytes of them.
 MAX_WAITING_BYTES = MAX_LINE
-#: How long a client has to take its last lines, or to end a line that is too long.
+#: How long a client has to take its last lines (seconds).
 CLOSE_SECONDS = 10.0
+#: How long a client that sent too long a line may go on sending (seconds): to close
+#: at once could take the answer from who is still busy with writing.
+LINGER_SECONDS = 2.0
+#: How many requests are answered before other connections have their turn.
+BATCH = 16
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -63,9 +68,10 @@ class AdminConnection(Protocol):
         #: The client doesn't read.
         self._choked = False
         self._reading = True
-        #: A line was too long: nothing more is taken. Its end may not have come yet.
+        #: A line was too long: nothing more is taken.
         self._refused = False
-        self._amid_refused = False
+        #: That was said, and what still comes is dropped.
+        self._lingering = False
         self._connected = False
         self._closing: IDelayedCall | None = None
         self._uid: int | None = None
@@ -100,22 +106,19 @@ class AdminConnection(Protocol):
         self._pump()
 
     def writeConnectionLost(self) -> None:
-        """It reads no more."""
-        self.abort()
+        """It reads no more, or we have said our last word to it."""
+        if not self._lingering:
+            self.abort()
 
     def dataReceived(self, data: bytes) -> None:
         """Take requests."""
         if self._refused:
-            if b"\n" in data:
-                self._amid_refused = False
-                self._pump()
             return
         try:
             for line in self._splitter.feed(data):
                 self._take(line)
         except LineTooLong:
             self._refused = True
-            self._amid_refused = not data.endswith(b"\n")
         self._pump()
 
     # As the producer of its own answers: the transport says when nobody reads them.
@@ -147,7 +150,7 @@ class AdminConnection(Protocol):
             len(self._waiting) >= MAX_WAITING
             or self._waiting_bytes >= MAX_WAITING_BYTES
         )
-        wanted = self._refused or not (self._choked or crowded)
+        wanted = self._lingering or not (self._choked or crowded or self._refused)
         if not self._connected or self._at_end or wanted == self._reading:
             return
         self._reading = wanted
@@ -158,11 +161,13 @@ class AdminConnection(Protocol):
 
     def _pump(self) -> None:
         """Answer what waits, one after the other, as far as that goes now."""
-        if self._pumping:
+        if self._pumping or not self._connected:
             return
         self._pumping = True
         try:
-            while self._waiting and not self._busy and not self._choked:
+            for _ in range(BATCH):
+                if not self._answers_now:
+                    break
                 line = self._waiting.popleft()
                 self._waiting_bytes -= len(line)
                 self._busy = True
@@ -171,11 +176,17 @@ class AdminConnection(Protocol):
                 )
         finally:
             self._pumping = False
+        if self._answers_now:
+            self._factory.clock.callLater(0, self._pump)
         self._set_reading()
         self._close_if_done()
 
+    @property
+    def _answers_now(self) -> bool:
+        return bool(self._waiting) and not self._busy and not self._choked
+
     def _close_if_done(self) -> None:
-        if self._busy or self._waiting or not self._connected:
+        if self._busy or self._waiting or self._choked or not self._connected:
             return
         if self._refused:
             self._refuse()
@@ -183,33 +194,40 @@ class AdminConnection(Protocol):
             self._hang_up()
 
     def _refuse(self) -> None:
-        """A line is too long: say so, and close when its end has come.
-
-        Closing before would take the answer from a client that is still sending.
-        """
-        if self._closing is None:
-            self._write(
-                refusal(
-                    f"A line is longer than {MAX_LINE} bytes, the most that a request "
-                    "may have; the connection is closed."
-                )
+        """A line is too long: say so as the last word, and wait for the client to leave."""
+        if self._lingering:
+            if self._at_end:
+                self.transport.loseConnection()
+            return
+        self._lingering = True
+        self._write(
+            refusal(
+                f"A line is longer than {MAX_LINE} bytes, the most that a request may "
+                "have; the connection is closed."
             )
-            self._close_late()
-        if not self._amid_refused or self._at_end:
+        )
+        if self._at_end:
             self._hang_up()
+            return
+        if self._subscription is not None:
+            self._subscription.cancel()
+        self.transport.unregisterProducer()
+        self.transport.loseWriteConnection()
+        self._set_reading()
+        self._close_late(LINGER_SECONDS)
 
     def _hang_up(self) -> None:
-        """Close when the client has taken all, or at once when it takes too long."""
+        """Close when the client has taken all, or when it takes too long."""
         if self.transport.disconnecting:
             return
         # With a producer, the transport would wait for it after the last byte too.
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-        self._close_late()
+        self._close_late(CLOSE_SECONDS)
 
-    def _close_late(self) -> None:
+    def _close_late(self, seconds: float) -> None:
         if self._closing is None and self._connected:
-            self._closing = self._factory.clock.callLater(CLOSE_SECONDS, self.abort)
+            self._closing = self._factory.clock.callLater(seconds, self.abort)
 
     @deferred
     async def _answer(self, line: bytes) -> None:

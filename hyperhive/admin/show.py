@@ -119,7 +119,7 @@ def information(console: Console, info: Mapping[str, Any]) -> None:
         if name == "uptime_s" and isinstance(value, int | float):
             facts.append(("uptime", duration(value)))
         elif isinstance(value, list):
-            facts.append((name, "; ".join(clean(one) for one in value)))
+            facts.append((name, "\n".join(clean(one) for one in value)))
         elif isinstance(value, bool):
             facts.append((name, "yes" if value else "no"))
         else:
@@ -133,9 +133,12 @@ def _facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:
     width = max((_width(name) for name, _ in said), default=0)
     for name, value in said:
         label = name.replace("_", " ")
-        console.out(
-            f"{console.paint(label, 'dim')}{' ' * (width - _width(label))}  {value}"
-        )
+        margin = " " * (width - _width(label))
+        head = f"{console.paint(label, 'dim')}{margin}  "
+        first, *more = value.splitlines()
+        console.out(f"{head}{first}")
+        for line in more:
+            console.out(f"{' ' * (width + 2)}{line}")
 
 
 def _state(row: Row, now: float) -> str:

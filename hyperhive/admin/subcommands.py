@@ -34,6 +34,7 @@ class Subcommand:
 
     :param example: what can be typed, without the program's name.
     :param takes_settings: whether it takes the hive's settings as flags too.
+    :param asks: whether it asks a running hive.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Subcommand:
     run: Run
     example: str
     takes_settings: bool = False
+    asks: bool = True
 
 
 def _serve(session: Session, options: Namespace) -> int:
@@ -53,7 +55,7 @@ def _serve(session: Session, options: Namespace) -> int:
 def _doctor(session: Session, options: Namespace) -> int:
     from hyperhive.admin.doctor import doctor
 
-    return doctor(session.console, options, session.socket)
+    return doctor(session.console, options, session.socket, session.raw)
 
 
 def _completion(session: Session, options: Namespace) -> int:
@@ -283,10 +285,10 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "follow what happens in the hive",
         (
             Argument(
-                ("--topic",),
+                ("--kind",),
                 verbs.SUBSCRIBE.takes("kinds").help + "; can be repeated",
                 {
-                    "metavar": "TOPIC",
+                    "metavar": "KIND",
                     "action": "append",
                     "choices": list(dict.fromkeys((*verbs.TOPICS, *verbs.KINDS))),
                 },
@@ -304,7 +306,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
             ),
         ),
         actions.events,
-        "events --topic message --json",
+        "events --kind message --json",
     ),
     Subcommand(
         "watch",
@@ -332,6 +334,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         _serve,
         "serve --demo --state-dir .hive/state --run-dir .hive/run",
         takes_settings=True,
+        asks=False,
     ),
     Subcommand(
         "doctor",
@@ -353,5 +356,6 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         ),
         _completion,
         "completion bash > ~/.local/share/bash-completion/completions/hive-c0re",
+        asks=False,
     ),
 )

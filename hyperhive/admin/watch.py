@@ -94,8 +94,8 @@ class Watcher:
         parts.append(f"{count(read)} in, {count(_number(tokens.get('output')))} out")
         if "ctx_tokens" in event:
             parts.append(f"context {count(_number(event['ctx_tokens']))}")
-        if "cost_usd" in event:
-            parts.append(f"${_number(event['cost_usd']):.4f}")
+        if cost := _number(event.get("cost_usd")):
+            parts.append(f"${cost:.4f}" if cost < 0.1 else f"${cost:.2f}")
         style = "green" if outcome in ("ok", "cancelled") else "red"
         at = seconds_clock(event.get("at"))
         yield self._console.paint(f"■ {at} {' · '.join(parts)}", style)

@@ -26,6 +26,7 @@ _ERRORS = {
     "500": (500, "api_error", "Internal server error"),
     "529": (529, "overloaded_error", "Overloaded"),
     "401": (401, "authentication_error", "invalid x-api-key"),
+    "400": (400, "invalid_request_error", "The script has it refused"),
     "too-long": (
         *(400, "invalid_request_error"),
         "prompt is too long: 210000 tokens > 200000 maximum",

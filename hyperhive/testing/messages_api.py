@@ -2,7 +2,7 @@
 
 ``python -m hyperhive.testing.messages_api --port 0`` prints its URL as the first line.
 :mod:`hyperhive.testing.messages_script` says what a prompt can make it do. What it was
-asked is answered as JSON at ``GET /_requests``.
+asked is answered as JSON at ``GET /_requests``; with ``?wait=N`` once it is N requests.
 """
 
 import argparse
@@ -77,6 +77,7 @@ class Records:
         self._kept: deque[Recorded] = deque()
         self._bytes = 0
         self._count = 0
+        self._waiting: list[tuple[int, Deferred[None]]] = []
 
     def add(self, request: Request, raw: bytes, body: Any) -> None:
         """Remember one, and forget the oldest where they are too many."""
@@ -95,6 +96,18 @@ class Records:
         self._bytes += len(raw)
         while len(self._kept) > MAX_REQUESTS or self._bytes > MAX_BYTES:
             self._bytes -= self._kept.popleft().size
+        due = [one for one in self._waiting if one[0] <= self._count]
+        self._waiting = [one for one in self._waiting if one[0] > self._count]
+        for _, arrived in due:
+            arrived.callback(None)
+
+    @deferred
+    async def wait(self, count: int) -> None:
+        """Fires when there were ``count`` requests."""
+        if self._count < count:
+            arrived: Deferred[None] = Deferred()
+            self._waiting.append((count, arrived))
+            await arrived
 
     def as_json(self) -> list[dict[str, Any]]:
         """All that are remembered, oldest first."""
@@ -103,7 +116,7 @@ class Records:
 
 @define
 class _Course:
-    """How far the script of one prompt in one session is.
+    """How far the script of one prompt is, in whichever session it comes.
 
     :ivar spent: by a fault's place, how many requests it had.
     :ivar resets: by its place, when a usage limit ends (POSIX time).
@@ -125,7 +138,7 @@ class MessagesApi:
     def __init__(self, reactor: Any, now: Callable[[], float] = time.time) -> None:
         self._reactor = reactor
         self._now = now
-        self._courses: dict[tuple[str, str], _Course] = {}
+        self._courses: dict[str, _Course] = {}
         self._compactions: dict[str, int] = {}
         self._answered = 0
         self.records = Records()
@@ -146,8 +159,10 @@ class MessagesApi:
         return b""
 
     @app.route("/_requests", methods=["GET"])
-    def recorded(self, request: Request) -> bytes:
+    @deferred
+    async def recorded(self, request: Request) -> bytes:
         """What was asked so far."""
+        await self.records.wait(int(request.args.get(b"wait", [b"0"])[0]))
         request.setHeader("content-type", "application/json")
         return json.dumps({"requests": self.records.as_json()}).encode()
 
@@ -174,18 +189,18 @@ class MessagesApi:
 
     def _infer(self, request: Request, body: dict[str, Any]) -> Any:
         session = request.getHeader("x-claude-code-session-id") or ""
-        if scripts.asks_for_summary(body):
+        prompt = scripts.newest_prompt(body["messages"])
+        if scripts.asks_for_summary(prompt):
             self._compactions[session] = self._compactions.get(session, 0) + 1
             return self._answer(request, body, (Directive("say", scripts.SUMMARY),))
         if body.get("max_tokens") == 1:
             return self._answer(request, body, (Directive("say", "."),))
-        prompt = scripts.newest_prompt(body["messages"])
         script = scripts.parse(prompt.text)
         if not script:
             text = Directive("say", scripts.DEFAULT_TEXT)
             return self._answer(request, body, (text,))
         start, end = scripts.segment(script, prompt.results)
-        course = self._courses.setdefault((session, prompt.text), _Course())
+        course = self._courses.setdefault(prompt.text, _Course())
         for place in range(start, end):
             if script[place].fault and self._holds(
                 request, script[place], place, course, session

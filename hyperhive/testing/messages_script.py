@@ -12,6 +12,7 @@ A prompt carries its script: directives in double brackets, done from left to ri
     [[usage-limit reset=SECONDS]]   429 with the headers of a usage limit, until its reset
     [[500]]  [[529]]                the API is broken, or overloaded
     [[401]]                         the login is refused
+    [[400]]                         the request is refused
     [[too-long]]                    the prompt does not fit, until the session is compacted
 
 A fault holds for as many requests as ``times`` says, by default for ever; then what
@@ -29,7 +30,7 @@ from attrs import field, frozen
 
 #: Directives that stand in an answer's place.
 FAULTS = frozenset(
-    {"hang", "cut", "429", "usage-limit", "500", "529", "401", "too-long"}
+    {"hang", "cut", "429", "usage-limit", "500", "529", "401", "400", "too-long"}
 )
 _BLOCKS = frozenset({"say", "tool", "slow"})
 #: Options by directive; the others have none.
@@ -42,6 +43,7 @@ _OPTIONS = {
     "500": {"times", "no-retry"},
     "529": {"times", "no-retry"},
     "401": {"times", "unless"},
+    "400": {"times"},
 }
 _WORDS = FAULTS | _BLOCKS | {"usage"}
 
@@ -105,7 +107,8 @@ def newest_prompt(messages: list[Any]) -> Prompt:
     """Read the newest prompt; what was said in earlier turns counts for nothing.
 
     A turn that failed leaves its prompt in the history without an answer, and claude
-    sends it in one message with the next: the last block is the newest.
+    sends it in one message with the next: the last text is the newest. A call that was
+    interrupted has its result in one message with it too.
     """
     results = 0
     for message in reversed(messages):
@@ -113,26 +116,19 @@ def newest_prompt(messages: list[Any]) -> Prompt:
             continue
         blocks = _blocks(message.get("content", ""))
         texts = [
-            one["text"]
+            text
             for one in blocks
-            if one.get("type") == "text" and not one["text"].startswith(_REMINDER)
+            if (text := one.get("text")) and not text.startswith(_REMINDER)
         ]
-        found = sum(one.get("type") == "tool_result" for one in blocks)
-        if texts and not found:
+        if texts:
             return Prompt(_unframed(texts[-1]), results)
-        results += found
+        results += sum(one.get("type") == "tool_result" for one in blocks)
     return Prompt("", results)
 
 
-def asks_for_summary(body: Mapping[str, Any]) -> bool:
+def asks_for_summary(prompt: Prompt) -> bool:
     """Whether this is claude's request for the summary that a session goes on with."""
-    for message in reversed(body.get("messages", [])):
-        if message.get("role") == "user":
-            return any(
-                _COMPACTION in one.get("text", "").lower()
-                for one in _blocks(message.get("content", ""))
-            )
-    return False
+    return _COMPACTION in prompt.text.lower()
 
 
 def parse(text: str) -> tuple[Directive, ...]:

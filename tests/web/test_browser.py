@@ -26,6 +26,9 @@ class BrowserTests(TestCase):
     """Each test has a hive of its own on loopback, and a fresh browser."""
 
     timeout = 120
+    #: What the console may complain of in a test that ends the login; when it does
+    #: is up to the browser.
+    forgiven: str | None = None
     if executable() is None:
         skip = "there is no chromium on PATH"
 
@@ -49,7 +52,12 @@ class BrowserTests(TestCase):
         """Nothing complained, and nothing stays."""
         await self.browser.__aexit__(None, None, None)
         await self.hive.web.stop()
-        self.assertEqual(self.browser.complaints, [])
+        unforgiven = [
+            one
+            for one in self.browser.complaints
+            if self.forgiven is None or self.forgiven not in one
+        ]
+        self.assertEqual(unforgiven, [])
 
     async def live(self) -> None:
         """Wait until the page's stream is open."""
@@ -85,6 +93,7 @@ class BrowserTests(TestCase):
     @deferred
     async def test_out_and_in_by_token(self) -> None:
         """The operator logs out, types the token, and is where the link led."""
+        self.forgiven = "401"
         await self.click("header button", "log out")
         await self.browser.until("location.pathname === '/login'")
         await self.browser.go(f"{self.hive.web.url}agent/alice/")
@@ -92,9 +101,6 @@ class BrowserTests(TestCase):
         await self.browser.type("#token", self.hive.token, "Enter")
         await self.browser.until("location.pathname === '/agent/alice/'")
         await self.live()
-        # The console says that the login page found no session.
-        self.assertEqual({"401" in one for one in self.browser.complaints}, {True})
-        self.browser.complaints.clear()
 
     @deferred
     async def test_agents_live(self) -> None:
@@ -398,11 +404,11 @@ class BrowserTests(TestCase):
     @deferred
     async def test_login_is_over(self) -> None:
         """When the session ends, the page leads to the login."""
+        self.forgiven = "401"
         await self.browser.run(
             "fetch('/logout', {method: 'POST', redirect: 'manual'}).then(() => null)"
         )
         await self.browser.until("location.pathname === '/login'")
-        self.browser.complaints.clear()
 
 
 class LayoutTests(TestCase):
