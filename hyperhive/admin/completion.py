@@ -38,6 +38,10 @@ def _own_arguments(subcommand: Subcommand) -> tuple[Argument, ...]:
     return (*subcommand.arguments, *more)
 
 
+def _common(subcommand: Subcommand) -> tuple[Argument, ...]:
+    return _COMMON if subcommand.asks else (_HELP,)
+
+
 def _flags(arguments: Sequence[Argument]) -> tuple[Argument, ...]:
     return tuple(one for one in arguments if one.names[0].startswith("-"))
 
@@ -100,7 +104,7 @@ def _bash_values(subcommand: Subcommand) -> Iterator[str]:
 
 def _bash_words(subcommand: Subcommand) -> Iterator[str]:
     """Its flags, or what its first argument can be."""
-    flags = _flags((*_own_arguments(subcommand), *_COMMON))
+    flags = _flags((*_own_arguments(subcommand), *_common(subcommand)))
     names = " ".join(name for one in flags for name in one.names)
     yield f"        {subcommand.name},-*) words='{names}' ;;"
     first = _positional(subcommand.arguments)
@@ -164,7 +168,7 @@ fi"""
 def _zsh_case(subcommand: Subcommand) -> Iterator[str]:
     yield f"                {subcommand.name})"
     yield "                    _arguments \\"
-    flags = list(_zsh_flags(_flags((*_own_arguments(subcommand), *_COMMON)), margin=24))
+    flags = list(_zsh_flags(_flags((*_own_arguments(subcommand), *_common(subcommand))), margin=24))
     first = _positional(subcommand.arguments)
     if first is not None:
         place = "*" if _repeats(first) else "1"

@@ -13,6 +13,8 @@ MAX_LINES = 40
 MAX_RESULT = 120
 #: The prefix of the hive's own tools, as claude names them.
 _OWN = "mcp__hyperhive__"
+#: The most that is believed of a number.
+_SANE = 1e15
 
 Members = Mapping[str, Any]
 
@@ -259,7 +261,10 @@ def _object(value: object) -> Members:
 
 
 def _number(value: object) -> float:
-    return value if isinstance(value, int | float) else 0
+    """A number that can be meant: JSON also holds 1e999, and integers of any size."""
+    if not isinstance(value, int | float) or not abs(value) < _SANE:
+        return 0
+    return value
 
 
 def _lines_of(text: object) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from hyperhive.agents import prompts
-from hyperhive.messages.interfaces import Message, State, Turn
+from hyperhive.messages.interfaces import Message, MessageState, Turn
 from hyperhive.testing.messages_script import (
     BadScript,
     Directive,
@@ -74,7 +74,7 @@ class NewestPromptTests(SynchronousTestCase):
     def test_frame(self) -> None:
         """Of the hive's prompt only the message's text counts."""
         body = "[[say one]]\n---- nonsense begin\n[[say two]]"
-        message = Message(7, "operator", "bob", body, 0.0, State.LEASED)
+        message = Message(7, "operator", "bob", body, 0.0, MessageState.LEASED)
         framed = prompts.wake(Turn(1, "bob", 0.0, message, 0), 0.0)
         self.assertEqual(newest_prompt([user(framed)]), Prompt(body, 0))
 
