@@ -1,12 +1,12 @@
 """What the hive adds to a turn of claude: ``python -m benchmarks.turn_overhead``.
 
-A hive and a shell run the same claude in turns, with the same flags and prompt, each with
-a session and a folder of its own, both with the hive's tools over ``socat``, against the
-stand-in for the Messages API, which answers at once. The hive's claude is in a bubblewrap
-sandbox; the shell's is not.
+Two hives and a shell run the same claude in turns, with the same flags and prompt, each
+with a session and a folder of its own, all with the hive's tools over ``socat``, against
+the stand-in for the Messages API, which answers at once. One hive's claude is in a
+bubblewrap sandbox; the other's is not, as the shell's, which shows what the sandbox costs.
 
 ``claude`` is a script of two lines that writes the time (bash's ``EPOCHREALTIME``) and
-executes the real one; it stands in the same place on both sides. Measured are
+executes the real one; it is the same for all of them. Measured are
 
 start: from before the message is given to the admin socket, or the shell is started, to
     that time;
@@ -14,7 +14,8 @@ end: from claude's ``result`` line, as it is read from the event stream or from 
     to the event that the message is done, or to the shell's exit;
 whole: both and what lies between.
 
-The overhead is the difference of two runs that follow each other.
+The overhead is the difference of a hive's run and the shell's of the same round; who is
+first changes from round to round.
 """
 
 import argparse
@@ -26,7 +27,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ BODY = "[[say Good morning.]]"
 #: Runs of each before the first that counts: caches, sessions, the probe of the flags.
 WARM_UP = 2
 MODEL = "haiku"
+DRIVERS = ("bubblewrap", "process")
 SCRIPT = """#!/bin/bash
 printf '%s\\n' "$EPOCHREALTIME" >> "$HOME/started"
 exec "${0%/*}/real" "$@"
@@ -67,11 +70,11 @@ class Sample:
 
 
 class Hive:
-    """The hive's way."""
+    """The way of a hive with one of the drivers."""
 
-    def __init__(self, claude: Path, api: StandIn) -> None:
+    def __init__(self, claude: Path, api: StandIn, driver: str) -> None:
         self.daemon = Daemon(
-            *("--containers", "bubblewrap", "--claude", str(claude)),
+            *("--containers", driver, "--claude", str(claude)),
             *("--model", MODEL),
             environment={"ANTHROPIC_BASE_URL": api.url, **LOGIN},
         ).start()
@@ -174,57 +177,63 @@ def executed(file: Path) -> float:
 
 
 def measure(claude: Path, rounds: int, folder: Path) -> dict[str, list[Sample]]:
-    """Run both in turns; which is first changes from round to round."""
-    with StandIn() as api:
-        hive = Hive(claude, api)
-        try:
-            shell = Shell(claude, api, folder, hive.free_socket)
-            samples: dict[str, list[Sample]] = {"hive": [], "bare": []}
-            ways: list[tuple[str, Callable[[], Sample]]] = [
-                ("hive", hive.run),
-                ("bare", shell.run),
-            ]
-            for number in range(WARM_UP + rounds):
-                for name, run in ways if number % 2 else reversed(ways):
-                    sample = run()
-                    if number >= WARM_UP:
-                        samples[name].append(sample)
-        finally:
-            hive.daemon.remove()
+    """Run all in turns. No way follows itself: what it left to do is done by then."""
+    with ExitStack() as stack:
+        api = stack.enter_context(StandIn())
+        ways: dict[str, Hive | Shell] = {}
+        for driver in DRIVERS:
+            hive = Hive(claude, api, driver)
+            stack.callback(hive.daemon.remove)
+            ways[driver] = hive
+        ways["bare"] = Shell(claude, api, folder, hive.free_socket)
+        samples: dict[str, list[Sample]] = {name: [] for name in ways}
+        order = deque(ways)
+        for number in range(WARM_UP + rounds):
+            for name in order:
+                sample = ways[name].run()
+                if number >= WARM_UP:
+                    samples[name].append(sample)
+            order.rotate(-1)
     return samples
 
 
-def summarise(samples: dict[str, list[Sample]]) -> dict[str, dict[str, float]]:
+def summarise(samples: dict[str, list[Sample]]) -> list[dict[str, Any]]:
     """Medians and spreads in milliseconds, and the ratio of the medians."""
-    rows = {}
-    for part in ("start", "end", "whole"):
-        hive, bare = (
-            [1000 * getattr(one, part) for one in samples[way]]
-            for way in ("hive", "bare")
-        )
-        added = sorted(ours - theirs for ours, theirs in zip(hive, bare, strict=True))
-        rows[part] = {
-            "hive_p50": statistics.median(hive),
-            "bare_p50": statistics.median(bare),
-            "added_p50": statistics.median(added),
-            "added_min": added[0],
-            "added_max": added[-1],
-            "ratio": statistics.median(hive) / statistics.median(bare),
-        }
+    rows = []
+    for driver in DRIVERS:
+        for part in ("start", "end", "whole"):
+            hive, bare = (
+                [1000 * getattr(one, part) for one in samples[way]]
+                for way in (driver, "bare")
+            )
+            added = sorted(a - b for a, b in zip(hive, bare, strict=True))
+            rows.append(
+                {
+                    "containers": driver,
+                    "part": part,
+                    "hive_p50": statistics.median(hive),
+                    "bare_p50": statistics.median(bare),
+                    "added_p50": statistics.median(added),
+                    "added_min": added[0],
+                    "added_max": added[-1],
+                    "ratio": statistics.median(hive) / statistics.median(bare),
+                }
+            )
     return rows
 
 
-def table(rows: dict[str, dict[str, float]], count: int) -> str:
+def table(rows: list[dict[str, Any]], count: int) -> str:
     """The figures in Markdown."""
     lines = [
-        "| | hive p50 | bare p50 | added p50 | added, least to most | ratio |",
-        "|---|---|---|---|---|---|",
+        "| containers | part | hive p50 | bare p50 | added p50 | added, least to most | ratio |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {part} | {row['hive_p50']:.1f} ms | {row['bare_p50']:.1f} ms "
+        f"| {row['containers']} | {row['part']} "
+        f"| {row['hive_p50']:.1f} ms | {row['bare_p50']:.1f} ms "
         f"| {row['added_p50']:.1f} ms | {row['added_min']:.1f} to {row['added_max']:.1f} ms "
         f"| {row['ratio']:.3f} |"
-        for part, row in rows.items()
+        for row in rows
     ]
     return "\n".join([*lines, "", f"{count} turns each."])
 

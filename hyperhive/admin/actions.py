@@ -232,9 +232,9 @@ def watch(session: Session, options: Namespace) -> int:
     for event in session.hive.follow(given):
         if session.raw:
             session.console.raw(event.line)
-            continue
-        for line in watcher.lines(event.members):
-            session.console.out(line)
+        else:
+            for line in watcher.lines(event.members):
+                session.console.out(line)
         if event.members.get("gone"):
-            return 0
+            break
     return 0

@@ -168,7 +168,11 @@ fi"""
 def _zsh_case(subcommand: Subcommand) -> Iterator[str]:
     yield f"                {subcommand.name})"
     yield "                    _arguments \\"
-    flags = list(_zsh_flags(_flags((*_own_arguments(subcommand), *_common(subcommand))), margin=24))
+    flags = list(
+        _zsh_flags(
+            _flags((*_own_arguments(subcommand), *_common(subcommand))), margin=24
+        )
+    )
     first = _positional(subcommand.arguments)
     if first is not None:
         place = "*" if _repeats(first) else "1"

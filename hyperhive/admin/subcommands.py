@@ -285,7 +285,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "follow what happens in the hive",
         (
             Argument(
-                ("--kind",),
+                ("--kind", "--topic"),
                 verbs.SUBSCRIBE.takes("kinds").help + "; can be repeated",
                 {
                     "metavar": "KIND",

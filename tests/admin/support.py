@@ -63,12 +63,13 @@ class Hive:
             clock, database, self.bus, 60.0, lambda: NOW + clock.seconds()
         )
         self.agents = Swarm(database, "bob", "alice")
+        self.pages = dict(URLS)
         self.context = AdminContext(
             self.agents,
             self.broker,
             self.bus,
             lambda: LOGIN_URL,
-            lambda: URLS,
+            lambda: self.pages,
             lambda: INFO,
         )
 

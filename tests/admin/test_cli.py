@@ -1,7 +1,6 @@
 """``hive-c0re`` against a real socket: what it asks, what it prints, how it exits."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
 from hyperhive.admin.cli import run
 from hyperhive.admin.console import Console
@@ -36,9 +35,9 @@ class CliCase(TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.path = self.folder / "host.sock"
         self.hive = Hive(reactor)
-        service = AdminService(reactor, self.path, self.hive.context)
-        await service.start()
-        self.addCleanup(service.stop)
+        self.service = AdminService(reactor, self.path, self.hive.context)
+        await self.service.start()
+        self.addCleanup(self.service.stop)
 
     def run_on(self, one: Console, *words: str) -> Deferred[int]:
         """Run a command against the hive; its exit status."""
@@ -155,7 +154,9 @@ class VerbTests(CliCase):
     @deferred
     async def test_several(self) -> None:
         """Start and stop take several names."""
-        self.assertEqual(await self.ask("stop", "bob", "alice"), "Stopped: bob, alice.\n")
+        self.assertEqual(
+            await self.ask("stop", "bob", "alice"), "Stopped: bob, alice.\n"
+        )
         self.assertEqual(
             [call.arguments["name"] for call in self.hive.agents.calls],
             ["bob", "alice"],
@@ -176,7 +177,7 @@ class VerbTests(CliCase):
             [line.split()[0] for line in table.splitlines()],
             ["NAME", "hm1nd", "alice", "bob"],
         )
-        self.assertIn("name     bob (agent)\n", await self.ask("status", "bob"))
+        self.assertIn("name       bob (agent)\n", await self.ask("status", "bob"))
         self.assertIn("no agent 'nobody'", await self.refused("status", "nobody"))
 
     @deferred
@@ -251,7 +252,9 @@ class DestroyTests(CliCase):
     @deferred
     async def test_purge_without_terminal(self) -> None:
         """A program that asks for a purge means it."""
-        self.assertIn("nothing of it is kept", await self.ask("destroy", "bob", "--purge"))
+        self.assertIn(
+            "nothing of it is kept", await self.ask("destroy", "bob", "--purge")
+        )
 
     @deferred
     async def test_confirmed(self) -> None:
@@ -311,48 +314,84 @@ class StreamTests(CliCase):
     """``events`` and ``watch``."""
 
     @deferred
-    async def _followed(self, one: Console, *words: str, last: str) -> int:
-        """Follow while events are published; end it by destroying the hive's socket."""
+    async def follow(self, one: Console, *words: str) -> int:
+        """Run a command that subscribes, and let these happen; its exit status."""
+        subscribed: list[None] = []
+        subscribe = self.hive.bus.subscribe
+
+        def noted(*given: Any, **also: Any) -> Any:
+            subscribed.append(None)
+            return subscribe(*given, **also)
+
+        self.patch(self.hive.bus, "subscribe", noted)
         running = self.run_on(one, *words)
-        await self.until(lambda: bool(self.hive.bus._subscriptions))
-        self.hive.bus.publish("note", {"text": "not of bob"}, "alice")
-        self.hive.bus.publish("note", {"text": "hello"}, "bob")
-        self.hive.bus.publish("message_sent", {"id": 1, "body": "x"}, "bob")
-        self.hive.bus.publish("agent_state", {"name": "bob", "gone": True}, "bob")
-        await self.until(lambda: last in printed(one))
-        return 0 if running.called else -1
+        await self.until(lambda: bool(subscribed))
+        publish = self.hive.bus.publish
+        publish("note", {"text": "not of bob"}, "alice")
+        publish("note", {"text": "hello \x9b"}, "bob")
+        publish("message_sent", {"id": 1, "body": "x"}, "bob")
+        publish("agent_state", {"name": "bob", "gone": True}, "bob")
+        if words[0] != "watch":
+            await self.until(lambda: "agent_state" in printed(one))
+            await self.service.stop()
+        return await running
 
     @deferred
     async def test_watch(self) -> None:
         """Only the agent that is meant is told of, until it is gone."""
         one = console()
-        running = self.run_on(one, "watch", "bob")
-        await self.until(lambda: bool(self.hive.bus._subscriptions))
-        self._publish()
-        self.assertEqual(await running, 0)
+        self.assertEqual(await self.follow(one, "watch", "bob"), 0)
         self.assertEqual(
-            printed(one).splitlines(), ["  · hello", "◆ the agent was destroyed"]
+            printed(one).splitlines(), ["  · hello \\x9b", "◆ the agent was destroyed"]
         )
 
     @deferred
     async def test_watch_json(self) -> None:
-        """Raw events are JSON, an event a line, without the acknowledgement."""
-        one = console()
-        running = self.run_on(one, "watch", "bob", "--json")
-        await self.until(lambda: bool(self.hive.bus._subscriptions))
-        self._publish()
-        self.assertEqual(await running, 0)
-        events: list[Any] = [json.loads(line) for line in printed(one).splitlines()]
-        self.assertEqual([event["kind"] for event in events], ["note", "agent_state"])
+        """Raw events are JSON, an event a line, with nothing that a terminal obeys."""
+        one = console(terminal=True)
+        self.assertEqual(await self.follow(one, "watch", "bob", "--json"), 0)
+        lines = printed(one).splitlines()
+        self.assertTrue(all(line.isprintable() for line in lines), lines)
+        note, state = map(json.loads, lines)
+        self.assertEqual((note["kind"], note["text"]), ("note", "hello \x9b"))
+        self.assertEqual(state["kind"], "agent_state")
 
     @deferred
     async def test_watch_nobody(self) -> None:
         """An agent that is not there can't be watched."""
         self.assertIn("no agent 'nobody'", await self.refused("watch", "nobody"))
 
-    def _publish(self) -> None:
-        publish = self.hive.bus.publish
-        publish("note", {"text": "not of bob"}, "alice")
-        publish("note", {"text": "hello"}, "bob")
-        publish("message_sent", {"id": 1, "body": "x"}, "bob")
-        publish("agent_state", {"name": "bob", "gone": True}, "bob")
+    @deferred
+    async def test_events(self) -> None:
+        """All events are told in a line each, until the hive goes away."""
+        one = console()
+        self.assertEqual(await self.follow(one, "events"), 3)
+        self.assertEqual(
+            [line.split()[1] for line in printed(one).splitlines()],
+            ["note", "note", "message_sent", "agent_state"],
+        )
+        self.assertIn("went away", said(one))
+
+    @deferred
+    async def test_events_of_some(self) -> None:
+        """Only some kinds, and only of one agent."""
+        one = console()
+        words = ("events", "--json", "--agent", "bob")
+        status = await self.follow(one, *words, "--kind", "note", "--topic", "agent")
+        self.assertEqual(status, 3)
+        events = [json.loads(line) for line in printed(one).splitlines()]
+        self.assertEqual([event["kind"] for event in events], ["note", "agent_state"])
+
+    @deferred
+    async def test_events_since(self) -> None:
+        """What came before can be had; where it can't, the hive says why."""
+        self.hive.bus.publish("note", {"text": "before"}, "bob")
+        one = console()
+        since = str(self.hive.bus.seq - 1)
+        await self.follow(one, "events", "--since", since)
+        self.assertIn("before", printed(one).splitlines()[0])
+
+    @deferred
+    async def test_events_too_old(self) -> None:
+        """What is no longer kept is refused."""
+        self.assertIn("oldest", await self.refused("events", "--since", "1"))

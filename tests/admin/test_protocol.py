@@ -245,3 +245,19 @@ class LongLineTests(AdminCase):
         self.agents.finish("compact")
         self.assertEqual(len(self.client.lines()), 2)
         self.assertTrue(self.client.is_closed)
+
+    def test_subscriber(self) -> None:
+        """The error is the last word also to a subscriber; what happens later is not told."""
+        self.client.send({"cmd": "subscribe"})
+        self.client.send(b"x" * (MAX_LINE + 1))
+        self.assertEqual(len(self.client.lines()), 2)
+        self.hive.bus.publish("note")
+        self.assertEqual(self.client.lines(), [])
+
+    def test_answers_not_read(self) -> None:
+        """Who doesn't read its answers is told when it reads again."""
+        self.client.stops_reading()
+        self.client.send(b"x" * (MAX_LINE + 1))
+        self.assertEqual(self.client.lines(), [])
+        self.client.reads_again()
+        self.assert_refused(*self.client.answers(), str(MAX_LINE))

@@ -167,6 +167,18 @@ class ConversationTests(ServiceCase):
         self.assertEqual(answers[2], LISTED)
 
     @deferred
+    async def test_socat_large_answers(self) -> None:
+        """Answers that fill the socket's buffers come whole to who has ended what it sends."""
+        body = "x" * (200 * 1024)
+        await self.hive.broker.send("operator", "bob", body)
+        output = await Socat(self.path, b'{"cmd":"inbox","name":"bob"}\n' * 20).done
+        answers = [json.loads(line) for line in output.splitlines()]
+        self.assertEqual(
+            [[row["body"] for row in answer["messages"]] for answer in answers],
+            [[body]] * 20,
+        )
+
+    @deferred
     async def test_socat_long_line(self) -> None:
         """A line of 5 MiB is answered with an error that its sender can read."""
         output = await Socat(self.path, b"x" * (5 * MAX_LINE) + b"\n" + LIST).done
