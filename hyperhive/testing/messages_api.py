@@ -30,6 +30,8 @@ from hyperhive.testing.messages_script import BadScript, Directive
 #: How many requests are remembered, and how many bytes of them.
 MAX_REQUESTS = 1000
 MAX_BYTES = 64 * 1024 * 1024
+#: Of how many prompts, and of how many sessions, it is known how far they are.
+MAX_COURSES = 10_000
 #: Headers that are remembered.
 _HEADERS = (
     "authorization",
@@ -43,15 +45,9 @@ _HEADERS = (
 
 @frozen
 class Recorded:
-    """One request.
-
-    :param arrived: when, by the machine's monotonic clock, which all of its
-        processes share (seconds).
-    :param size: of the body in bytes.
-    """
+    """One request; ``size`` is its body's, in bytes."""
 
     number: int
-    arrived: float
     method: str
     path: str
     headers: dict[str, str]
@@ -62,7 +58,6 @@ class Recorded:
         """As ``GET /_requests`` gives it."""
         return {
             "number": self.number,
-            "arrived": self.arrived,
             "method": self.method,
             "path": self.path,
             "headers": self.headers,
@@ -88,11 +83,7 @@ class Records:
             if (value := request.getHeader(name)) is not None
         }
         method, path = request.method.decode(), request.uri.decode()
-        self._kept.append(
-            Recorded(
-                self._count, time.monotonic(), method, path, headers, body, len(raw)
-            )
-        )
+        self._kept.append(Recorded(self._count, method, path, headers, body, len(raw)))
         self._bytes += len(raw)
         while len(self._kept) > MAX_REQUESTS or self._bytes > MAX_BYTES:
             self._bytes -= self._kept.popleft().size
@@ -120,11 +111,13 @@ class _Course:
 
     :ivar spent: by a fault's place, how many requests it had.
     :ivar resets: by its place, when a usage limit ends (POSIX time).
+    :ivar compactions: by its place and a session, how often that had been compacted
+        when the prompt was too long for the first time.
     """
 
     spent: dict[int, int] = field(factory=dict)
     resets: dict[int, float] = field(factory=dict)
-    compactions: dict[int, int] = field(factory=dict)
+    compactions: dict[tuple[int, str], int] = field(factory=dict)
 
 
 class MessagesApi:
@@ -191,6 +184,7 @@ class MessagesApi:
         session = request.getHeader("x-claude-code-session-id") or ""
         prompt = scripts.newest_prompt(body["messages"])
         if scripts.asks_for_summary(prompt):
+            _bound(self._compactions)
             self._compactions[session] = self._compactions.get(session, 0) + 1
             return self._answer(request, body, (Directive("say", scripts.SUMMARY),))
         if body.get("max_tokens") == 1:
@@ -200,6 +194,7 @@ class MessagesApi:
             text = Directive("say", scripts.DEFAULT_TEXT)
             return self._answer(request, body, (text,))
         start, end = scripts.segment(script, prompt.results)
+        _bound(self._courses)
         course = self._courses.setdefault(prompt.text, _Course())
         for place in range(start, end):
             if script[place].fault and self._holds(
@@ -223,7 +218,7 @@ class MessagesApi:
             return self._now() < course.resets.setdefault(place, reset)
         if fault.word == "too-long":
             now = self._compactions.get(session, 0)
-            return now == course.compactions.setdefault(place, now)
+            return now == course.compactions.setdefault((place, session), now)
         if "unless" in fault.options:
             return not _bears(request, fault.options["unless"])
         spent = course.spent[place] = course.spent.get(place, 0) + 1
@@ -265,6 +260,12 @@ class MessagesApi:
             str(body.get("model")),
             size if tokens is None else tokens,
         )
+
+
+def _bound(known: dict[str, Any]) -> None:
+    """Make room for one more, if need be at the cost of the oldest."""
+    if len(known) >= MAX_COURSES:
+        del known[next(iter(known))]
 
 
 def _read(request: Request) -> tuple[bytes, Any]:

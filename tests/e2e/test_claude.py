@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hyperhive.testing.claude_cli import (
     NoClaudeHere,
     installed,
 )
-from tests.daemon import Daemon, EventStream
+from tests.daemon import LIMIT, Daemon, EventStream
 from tests.e2e.stand_in import StandIn
 
 #: What the stand-in takes for a login.
@@ -33,6 +34,8 @@ class ClaudeTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Start both."""
+        if refusal := bubblewrap_refusal():
+            raise SkipTest(refusal)
         try:
             claude = installed(self.version)
         except NoClaudeHere as error:
@@ -360,6 +363,18 @@ class LoginTests(ClaudeTestCase):
         self.log_in("good")
         self.assertEqual(self.end()["outcome"], "ok")
         self.assertEqual(len(self.api.inferences()), 1)
+
+
+def bubblewrap_refusal() -> str | None:
+    """Why there can be no sandbox here, if so."""
+    command = ["bwrap", "--unshare-user", "--ro-bind", "/", "/", "true"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+    except FileNotFoundError:
+        return "bubblewrap is not installed"
+    return f"bubblewrap does not work: {done.stderr}" if done.returncode else None
 
 
 def said(value: Any) -> str:
