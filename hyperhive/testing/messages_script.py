@@ -16,10 +16,11 @@ A prompt carries its script: directives in double brackets, done from left to ri
     [[too-long]]                    the prompt does not fit, until the session is compacted
 
 A fault holds for as many requests as ``times`` says, by default for ever; then what
-follows it is done; requests are counted by the prompt's text, so that a message that
-is delivered again goes on where it was. ``no-retry`` tells claude not to try again by itself, which for
-401 and the usage limit is always so. ``[[401 unless=TOKEN]]`` holds until a request
-bears that key or token. A prompt without a directive is answered with a short text.
+follows it is done. Requests are counted by the prompt's text, so that a message that is
+delivered again goes on where it was. ``no-retry`` tells claude not to try again by
+itself, which for 401 and the usage limit is always so. ``[[401 unless=TOKEN]]`` holds
+until a request bears that key or token. A prompt without a directive is answered with a
+short text.
 """
 
 import json
