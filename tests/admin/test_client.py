@@ -281,9 +281,16 @@ class ProcessTests(ClientCase):
     """The program as a process."""
 
     def start(self, *words: str) -> "subprocess.Popen[bytes]":
-        """Start it against our socket."""
+        """Start it against our socket.
+
+        Whoever runs the tests in the background of a shell ignores INT, and so would
+        every child: ``env`` gives it back.
+        """
         process = subprocess.Popen(
-            [*PROGRAM, "--socket", str(self.path), *words],
+            [
+                *("env", "--default-signal=INT", *PROGRAM),
+                *("--socket", str(self.path), *words),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
