@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -235,8 +236,32 @@ def auth_present(claude_dir: Path, environment: Mapping[str, str]) -> bool:
     :param claude_dir: the agent's ``.claude`` on the host.
     :param environment: what its claude gets.
     """
-    if any(environment.get(name) for name in _LOGINS):
+    return _in_environment(environment) or _credentials(claude_dir) is not None
+
+
+def auth_is_newer(
+    claude_dir: Path, environment: Mapping[str, str], moment: float
+) -> bool:
+    """Whether a login that was refused at ``moment`` may be another one by now.
+
+    One in the environment may be: nobody says when that was set.
+
+    :param moment: POSIX time.
+    """
+    if _in_environment(environment):
         return True
-    credentials = claude_dir / ".credentials.json"
-    # The agent can write there: a link is not followed.
-    return credentials.is_file() and not credentials.is_symlink()
+    credentials = _credentials(claude_dir)
+    return credentials is not None and credentials.st_mtime > moment
+
+
+def _in_environment(environment: Mapping[str, str]) -> bool:
+    return any(environment.get(name) for name in _LOGINS)
+
+
+def _credentials(claude_dir: Path) -> os.stat_result | None:
+    """The login file, if it is one. The agent can write there: no link is followed."""
+    try:
+        found = os.lstat(claude_dir / ".credentials.json")
+    except OSError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None

@@ -10,6 +10,7 @@ from zope.interface import Interface, implementer
 from hyperhive.agents.claude import (
     Capabilities,
     TurnFiles,
+    auth_is_newer,
     auth_present,
     turn_command,
     write_turn_files,
@@ -49,6 +50,9 @@ class ILauncher(Interface):
 
     def logged_in(name: str) -> bool:
         """Whether there is something that could be a valid login."""
+
+    def login_is_newer(name: str, moment: float) -> bool:
+        """Whether a login that was refused at ``moment`` may be another one by now."""
 
     def login_remedy(name: str) -> str:
         """What the operator does to give the agent a login."""
@@ -134,6 +138,12 @@ class Launcher:
         """See :class:`ILauncher`. The scripted agent needs none."""
         return self._executable.demo or auth_present(
             self._layout.claude(name), self._environment
+        )
+
+    def login_is_newer(self, name: str, moment: float) -> bool:
+        """See :class:`ILauncher`."""
+        return self._executable.demo or auth_is_newer(
+            self._layout.claude(name), self._environment, moment
         )
 
     def login_remedy(self, name: str) -> str:

@@ -24,7 +24,7 @@ from hyperhive.agents.interfaces import (
     InvalidModel,
     NotTheManager,
 )
-from hyperhive.agents.launcher import Launcher
+from hyperhive.agents.launcher import ILauncher
 from hyperhive.agents.publisher import StatePublisher
 from hyperhive.agents.registry import Registry, gone
 from hyperhive.agents.scheduler import TurnSlots
@@ -72,7 +72,7 @@ class Agents:
         broker: IBroker,
         bus: EventBus,
         driver: IContainerDriver,
-        launcher: Launcher,
+        launcher: ILauncher,
         history: History,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -361,6 +361,10 @@ class Agents:
         agent.container = containers.get(container_name(name), agent.container)
         try:
             await self._load(agent)
+            refused_at = agent.row.login_needed_since
+            if refused_at and self._launcher.login_is_newer(name, refused_at):
+                # It came while no daemon watched for it.
+                await self._registry.change(name, login_needed_since=None)
             if agent.row.wanted and not _runs(agent.container):
                 with agent.moving("starting"):
                     await self._changes.run(self._start, agent)
@@ -426,7 +430,7 @@ class Agents:
             await recovered
 
     def _make(self, name: str) -> Agent:
-        agent = Agent(
+        return Agent(
             self._clock,
             self._shop,
             self._slots,
@@ -434,7 +438,6 @@ class Agents:
             self._settings.model,
             lambda: self.url(name),
         )
-        return agent
 
     def _agent(self, name: str) -> Agent:
         return self._agents[self._registry.row(name).name]

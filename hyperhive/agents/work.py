@@ -77,6 +77,7 @@ class Work:
         self._compacted = compacted
         self._ending: EndedBy | None = None
         self._at_once = False
+        self._record: TurnRecord | None = None
         self._process = TurnProcess(
             shop.clock,
             shop.limits,
@@ -135,19 +136,24 @@ class Work:
 
     @deferred
     async def settle(self) -> None:
-        """Write down what it came to, in one transaction, and publish it."""
+        """Write down what it came to, then tell. If the writing fails, it is tried again."""
+        if self._record is None:
+            self._record = await self._write()
+        self._settled(self, self._record)
+        self._shop.bus.publish("turn_end", _told(self._record), self.turn.agent)
+        await self._clean_up()
+
+    async def _write(self) -> TurnRecord:
+        """One transaction: the turn, its messages, the agent's row, who is told."""
         shop, turn, verdict = self._shop, self.turn, self.verdict
         assert verdict is not None
         reading = self._process.reading
-        row = shop.registry.row(turn.agent)
-        after = aftermath(verdict, row, shop.now())
-        changes = dict(after.changes)
-        if reading.session_id is not None:
-            changes |= {"session_id": reading.session_id, "fresh_session": False}
-        if reading.usage.context is not None:
-            changes["context"] = reading.usage.context
-        if self.kind == "compact" and verdict.outcome is Outcome.OK:
-            changes["context"] = reading.compacted_to
+        after = aftermath(verdict, shop.registry.row(turn.agent), shop.now())
+        changes = after.changes | self._learnt(verdict)
+        notices = []
+        if after.needs_login:
+            remedy = shop.launcher.login_remedy(turn.agent)
+            notices.append(Notice(OPERATOR, login_notice(turn.agent, remedy)))
         end = TurnEnd(
             verdict.outcome,
             verdict.note,
@@ -155,10 +161,6 @@ class Work:
             reading.session_id,
             reading.model,
         )
-        notices = []
-        if after.needs_login:
-            remedy = shop.launcher.login_remedy(turn.agent)
-            notices.append(Notice(OPERATOR, login_notice(turn.agent, remedy)))
         written: list[AgentRow | None] = []
         await shop.broker.end_turn(
             turn.id,
@@ -170,7 +172,7 @@ class Work:
         )
         if (new := written[-1]) is not None:
             shop.registry.put(new)
-        record = TurnRecord(
+        return TurnRecord(
             turn.id,
             turn.agent,
             self.kind,
@@ -181,9 +183,18 @@ class Work:
             end.model,
             end.usage,
         )
-        self._settled(self, record)
-        shop.bus.publish("turn_end", _told(record), turn.agent)
-        await self._clean_up()
+
+    def _learnt(self, verdict: Verdict) -> dict[str, object]:
+        """What claude said of its session and of the size of its context."""
+        reading = self._process.reading
+        changes: dict[str, object] = {}
+        if reading.session_id is not None:
+            changes |= {"session_id": reading.session_id, "fresh_session": False}
+        if reading.usage.context is not None:
+            changes["context"] = reading.usage.context
+        if self.kind == "compact" and verdict.outcome is Outcome.OK:
+            changes["context"] = reading.compacted_to
+        return changes
 
     def end(self, why: EndedBy) -> None:
         """Interrupt claude, then go on to harder means."""

@@ -62,6 +62,9 @@ FULL = {
 class StubLauncher:
     """Runs ``claude PROMPT`` in the agent's container."""
 
+    #: Whose login is another one than that which was refused.
+    already_newer: frozenset[str] | set[str] = frozenset()
+
     def __init__(self, driver: MemoryDriver) -> None:
         self.driver = driver
         self.logged_out: set[str] = set()
@@ -86,6 +89,10 @@ class StubLauncher:
     def logged_in(self, name: str) -> bool:
         """See :class:`ILauncher`."""
         return name not in self.logged_out
+
+    def login_is_newer(self, name: str, moment: float) -> bool:
+        """See :class:`ILauncher`."""
+        return name in self.already_newer
 
     def login_remedy(self, name: str) -> str:
         """See :class:`ILauncher`."""
@@ -642,6 +649,44 @@ class LifeTests(SwarmTestCase):
         self.clock.advance(60)
         self.clock.advance(0)
         self.assertEqual(self.state(), "working")
+
+    def test_login_while_no_daemon_ran(self) -> None:
+        """A login that came meanwhile is taken up at the start; an old one is not."""
+        for name in ("alice", "bob"):
+            self.do(self.agents.spawn(name))
+            self.send("hello", name)
+            self.fail("authentication_failed")
+        self.die()
+        StubLauncher.already_newer = {"bob"}
+        self.addCleanup(setattr, StubLauncher, "already_newer", frozenset())
+        self.launch()
+        self.clock.advance(0)
+        self.assertEqual(
+            (self.state("alice"), self.state("bob")), ("needs login", "working")
+        )
+
+    def test_what_fails_after_the_end_was_written(self) -> None:
+        """A turn's end is written once, whatever goes wrong in telling of it."""
+        self.do(self.agents.spawn("bob"))
+        message = self.send("hello")
+        self.patch(self.bus, "publish", self.refuse_once("turn_end", self.bus.publish))
+        self.say(INIT, RESULT)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.clock.advance(5)
+        self.assertEqual(self.message(message).state, MessageState.DONE)
+        self.assertEqual(self.state(), "idle")
+
+    def refuse_once(self, kind: str, publish: Any) -> Any:
+        """A publish that fails at the first event of a kind."""
+        refused: list[str] = []
+
+        def instead(this: str, *others: Any, **named: Any) -> Any:
+            if this == kind and not refused:
+                refused.append(this)
+                raise RuntimeError("not now")
+            return publish(this, *others, **named)
+
+        return instead
 
     def test_left_over_container(self) -> None:
         """A container that belongs to no agent is what a destroy left: it goes."""
