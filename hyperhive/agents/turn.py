@@ -30,6 +30,7 @@ from hyperhive.containers.interfaces import (
     ProcessEnd,
     SetupFailed,
 )
+from hyperhive.messages.interfaces import Outcome
 
 #: How long a claude that has said its result may take to exit (seconds).
 LINGER = 15.0
@@ -176,6 +177,8 @@ class TurnProcess:
         when it speaks again.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
         clock: IReactorTime,
@@ -248,6 +251,8 @@ class TurnProcess:
 
     def process_ended(self, end: ProcessEnd) -> None:
         """See :class:`IProcessObserver`."""
+        if self.done.called:
+            return
         for timer in (self._silence, self._overtime, self._quiet_timer):
             if timer.active():
                 timer.cancel()
@@ -258,7 +263,17 @@ class TurnProcess:
         stderr = self._stderr.decode("utf-8", "replace").strip()
         if stderr:
             self._noted(stderr)
-        self.done.callback(classify(self.reading, end, self._ended_by, stderr))
+        self.done.callback(self._verdict(end, stderr))
+
+    def _verdict(self, end: ProcessEnd, stderr: str) -> Verdict:
+        """Whatever another program may have printed, there is a verdict."""
+        try:
+            return classify(self.reading, end, self._ended_by, stderr)
+        except Exception:
+            self._log.failure("what claude said could not be judged")
+            return Verdict(
+                Outcome.FAILED, "what claude said could not be judged: see the log"
+            )
 
     def _take(self, line: StreamLine) -> None:
         said = self.reading.result_said
@@ -269,7 +284,8 @@ class TurnProcess:
             self._machine.result_said()
 
     def _heard(self) -> None:
-        self._silence.reset(self._limits.silence)
+        if self._silence.active():  # else it is being ended for its silence
+            self._silence.reset(self._limits.silence)
         if self.quiet:
             self.quiet = False
             self._quiet_timer = self._clock.callLater(

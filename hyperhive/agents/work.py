@@ -107,32 +107,32 @@ class Work:
     @deferred
     async def run(self) -> None:
         """Run claude to its end. Never fails: what goes wrong is the verdict."""
-        shop, turn = self._shop, self.turn
-        self._announce()
-        row = shop.registry.row(turn.agent)
-        message = turn.message
-        prompt = COMPACT if message is None else prompts.wake(turn, shop.now())
         try:
-            process = await shop.launcher.launch(
-                row, self._model, prompt, self._process
-            )
+            self._announce()
+            await self._launch()
         except PublicError as error:
             self._process.never_started(str(error))
         except Exception:
             self._log.failure("claude could not be started")
             self._process.never_started("claude could not be started: see the log")
-        else:
-            self._process.started(process)
-            if self._ending is not None:
-                (self._process.destroy if self._at_once else self._process.end)(
-                    self._ending
-                )
         verdict = await self._process.done
         if verdict.outcome is Outcome.PROMPT_TOO_LONG and self._compacted:
             verdict = verdict.with_outcome(
                 Outcome.FAILED, "the prompt is too long even after a compaction"
             )
         self.verdict = verdict
+
+    async def _launch(self) -> None:
+        shop, turn = self._shop, self.turn
+        row, message = shop.registry.row(turn.agent), turn.message
+        prompt = COMPACT if message is None else prompts.wake(turn, shop.now())
+        self._process.started(
+            await shop.launcher.launch(row, self._model, prompt, self._process)
+        )
+        if self._ending is not None:
+            # It was asked to end before there was anything to end.
+            end = self._process.destroy if self._at_once else self._process.end
+            end(self._ending)
 
     @deferred
     async def settle(self) -> None:

@@ -143,6 +143,14 @@ class TurnProcessTests(SynchronousTestCase):
         self.assertEqual(verdict.outcome, Outcome.KILLED)
         self.assertIn("900 s", verdict.note or "")
 
+    def test_last_words_of_a_silent_claude(self) -> None:
+        """What it says while it is being ended for its silence is read."""
+        self.clock.advance(900)
+        self.say({"type": "system", "subtype": "init", "session_id": "s"})
+        self.say(RESULT)
+        self.assertEqual(self.turn.reading.session_id, "s")
+        self.assertEqual(self.ended(Exited(0)).outcome, Outcome.OK)
+
     def test_anything_printed_counts(self) -> None:
         """Progress and retries put the end off."""
         for kind in ("tool_progress", "system"):
