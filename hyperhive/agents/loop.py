@@ -214,9 +214,11 @@ class AgentLoop:
         if not self.busy:
             return
         late = self._clock.callLater(seconds, self._end, EndedBy.drain())
-        await self._when_idle()
-        if late.active():
-            late.cancel()
+        try:
+            await self._when_idle()
+        finally:
+            if late.active():
+                late.cancel()
 
     def kill(self) -> Deferred[None]:
         """Begin no turn any more and end the running one at once."""
@@ -289,7 +291,8 @@ class AgentLoop:
         self._slots.give_back()
         waiting, self._idle = self._idle, []
         for one in waiting:
-            one.callback(None)
+            if not one.called:  # who waited may have given up
+                one.callback(None)
 
     def _entered(self, state: str) -> None:
         self.state = state

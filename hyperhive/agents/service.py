@@ -7,7 +7,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from twisted.internet.defer import Deferred, DeferredLock, gatherResults
+from twisted.internet.defer import (
+    Deferred,
+    DeferredLock,
+    TimeoutError,
+    gatherResults,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
@@ -51,6 +56,9 @@ from hyperhive.store.database import Database
 
 #: The longest text that an agent may say of itself.
 MAX_STATUS = 200
+#: How long to wait for a turn that was interrupted: INT, TERM and KILL have their time,
+#: and what is left of a sandbox (seconds).
+GIVE_UP = 30.0
 #: The longest page of history (events).
 MAX_PAGE = 1000
 
@@ -149,13 +157,20 @@ class Agents:
     async def drain(self) -> None:
         """The daemon ends: let turns end, at most ``shutdown_timeout``, then interrupt them.
 
-        Messages of turns that were interrupted are given back.
+        Messages of turns that were interrupted are given back. A turn that can't be
+        ended does not keep the daemon: the next one ends and takes back what is left.
         """
         seconds = self._settings.shutdown_timeout
-        await gatherResults(
+        drained = gatherResults(
             [agent.loop.drain(seconds) for agent in self._agents.values()],
             consumeErrors=True,
         )
+        try:
+            await drained.addTimeout(seconds + GIVE_UP, self._clock)
+        except TimeoutError:
+            self._log.error(
+                "some turns could not be ended; they are left to the kernel"
+            )
         self._publisher.stop()
 
     def names(self) -> tuple[str, ...]:
@@ -349,10 +364,13 @@ class Agents:
             await deferToThread(_remove_tree, self._layout.agent(name))
 
     async def _end_turn(self, agent: Agent, graceful: bool) -> None:
-        if graceful:
-            await agent.loop.drain(self._settings.drain_timeout)
-        else:
-            await agent.loop.kill()
+        """End its turn, or find that it can't be: stopping the container will say why."""
+        seconds = self._settings.drain_timeout if graceful else 0.0
+        ended = agent.loop.drain(seconds) if graceful else agent.loop.kill()
+        try:
+            await ended.addTimeout(seconds + GIVE_UP, self._clock)
+        except TimeoutError:
+            self._log.error("the turn of {name} could not be ended", name=agent.name)
 
     async def _recover_agent(
         self, name: str, containers: Mapping[str, ContainerStatus]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -609,6 +609,19 @@ class LifeTests(SwarmTestCase):
         self.clock.advance(0)
         self.successResultOf(drained)
         self.assertEqual(self.message(message).state, MessageState.QUEUED)
+
+    def test_shutdown_with_a_turn_that_can_not_be_ended(self) -> None:
+        """It does not keep the daemon for ever."""
+        self.do(self.agents.spawn("bob"))
+        self.send("hello")
+        process = self.claude()
+        self.patch(process, "_signal", lambda number: None)
+        self.patch(process, "destroy", lambda: succeed(None))
+        drained = self.agents.drain()
+        self.clock.pump([1] * 59)
+        self.assertNoResult(drained)
+        self.clock.advance(1)
+        self.successResultOf(drained)
 
     def test_restart_of_the_daemon(self) -> None:
         """What ran goes on running, unwoken; the lost turn's message comes back, marked."""
