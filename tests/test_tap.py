@@ -1,7 +1,9 @@
 """The plugin, its options, and what refuses to start."""
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from twisted.application.service import IServiceMaker
@@ -69,13 +71,14 @@ class PluginTests(SynchronousTestCase):
 
     def test_no_claude(self) -> None:
         """Without claude and without --demo it says what to do, with status 1."""
-        base = Path(self.mktemp()).absolute()
+        base = tempfile.mkdtemp(prefix="hive-")  # short enough for a socket
+        self.addCleanup(shutil.rmtree, base)
         done = run(
             *("twistd", "--nodaemon", "--pidfile=", "--reactor=asyncio", "hyperhive"),
             *("--state-dir", f"{base}/s", "--run-dir", f"{base}/r"),
             *("--claude", "/no/such/claude"),
         )
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("--demo", done.stderr)
 
 
