@@ -29,4 +29,12 @@ else
 fi
 
 HIVE="${HIVE:-.hive}"
-exec .venv/bin/hive-c0re serve --state-dir "$HIVE/state" --run-dir "$HIVE/run" "$@"
+mkdir -p "$HIVE"
+RUN="$(realpath -m "$HIVE/run")"
+# A socket's path has 107 bytes at most, 27 of them after the run folder. Where the
+# project lies too deep for that, the sockets are elsewhere, and the link stays.
+if [ "$(printf %s "$RUN" | wc -c)" -gt 80 ] || { [ -L "$HIVE/run" ] && [ ! -O "$RUN" ]; }; then
+    RUN="$(mktemp -d "${TMPDIR:-/tmp}/hive-XXXXXXXX")"
+    ln -sfn "$RUN" "$HIVE/run"
+fi
+exec .venv/bin/hive-c0re serve --state-dir "$HIVE/state" --run-dir "$RUN" "$@"

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 #: What the script and the daemon need of a host that has no sandbox and no claude.
 COMMANDS = (
     *("sh", "env", "dirname", "id", "setsid", "setpriv", "socat", "sed", "cat"),
-    *("uname", "python3", "true"),
+    *("uname", "python3", "true", "mkdir", "realpath", "wc", "mktemp", "ln"),
 )
 
 
@@ -31,11 +31,12 @@ class Script(Daemon):
 class RunTests(SynchronousTestCase):
     """What a new user gets."""
 
-    def run_script(self, path: str, **environment: str) -> Script:
-        """Start the script with a PATH of the test's."""
+    def run_script(self, path: str, folder: str = "h", **environment: str) -> Script:
+        """Start the script with a PATH of the test's, on a folder in the test's own."""
         hive = Script(environment={"PATH": path, **environment})
-        hive.state, hive.run = hive.base / "h" / "state", hive.base / "h" / "run"
-        hive.environment["HIVE"] = str(hive.base / "h")
+        home = hive.base / folder
+        hive.state, hive.run = home / "state", home / "run"
+        hive.environment |= {"HIVE": str(home), "TMPDIR": str(hive.base)}
         self.addCleanup(hive.remove)
         return hive
 
@@ -69,6 +70,23 @@ class RunTests(SynchronousTestCase):
         )
         with browser.open(link[0], timeout=LIMIT) as page:
             self.assertIn("DEMO", page.read().decode().upper())
+
+    def test_deep(self) -> None:
+        """A project too deep for sockets has them elsewhere: the same ones in each run."""
+        path = self.path_with(*COMMANDS, "bwrap")
+        hive = self.run_script(path, "d" * 100).start()
+        self.assertTrue(hive.facts()["demo"])
+        place = hive.run.readlink()
+        self.assertEqual(place.parent, hive.base)
+        self.assertEqual(place.stat().st_mode & 0o777, 0o711)
+        hive.stop()
+        hive.start()
+        self.assertEqual(hive.run.readlink(), place)
+        # What is there by then may be somebody else's, so that it is not gone back to.
+        hive.stop()
+        shutil.rmtree(place)
+        hive.start()
+        self.assertNotEqual(hive.run.readlink(), place)
 
     def test_no_sandbox(self) -> None:
         """A demo goes on without a sandbox, and says that nothing is isolated."""
