@@ -159,6 +159,12 @@ class Hive(Service):
         :raises PublicError: if they can't be had, or another hive has them.
         """
         layout = self._settings.layout
+        longest = layout.mcp_socket("a" * names.MAX_LENGTH)
+        if len(os.fsencode(longest)) > MAX_SOCKET_PATH:
+            raise PublicError(
+                f"--run-dir: {layout.run_dir} is too long: sockets in it would have "
+                f"paths over {MAX_SOCKET_PATH} bytes; choose a shorter one."
+            )
         for folder, mode in (
             (layout.state_dir, 0o700),
             (layout.agents, 0o700),
@@ -167,12 +173,6 @@ class Hive(Service):
             (layout.containers, 0o700),
         ):
             _make_folder(folder, mode)
-        longest = layout.mcp_socket("a" * names.MAX_LENGTH)
-        if len(os.fsencode(longest)) > MAX_SOCKET_PATH:
-            raise PublicError(
-                f"--run-dir: {layout.run_dir} is too long: sockets in it would have "
-                f"paths over {MAX_SOCKET_PATH} bytes; choose a shorter one."
-            )
         self._lock = _lock(layout.state_dir / "lock")
 
     def startService(self) -> None:

@@ -35,6 +35,7 @@ RUN="$(realpath -m "$HIVE/run")"
 # project lies too deep for that, the sockets are elsewhere, and the link stays.
 if [ "$(printf %s "$RUN" | wc -c)" -gt 80 ] || { [ -L "$HIVE/run" ] && [ ! -O "$RUN" ]; }; then
     RUN="$(mktemp -d "${TMPDIR:-/tmp}/hive-XXXXXXXX")"
-    ln -sfn "$RUN" "$HIVE/run"
+    rm -rf "$HIVE/run"
+    ln -s "$RUN" "$HIVE/run"
 fi
 exec .venv/bin/hive-c0re serve --state-dir "$HIVE/state" --run-dir "$RUN" "$@"

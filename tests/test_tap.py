@@ -116,10 +116,11 @@ class ClaimTests(SynchronousTestCase):
 
     def test_path_too_long(self) -> None:
         """Sockets have short paths: said at once, not at the first agent."""
-        hive = self.hive(Path(self.mktemp()) / ("x" * 100))
+        base = Path(self.mktemp()) / ("x" * 100)
         with self.assertRaises(PublicError) as raised:
-            hive.claim()
+            self.hive(base).claim()
         self.assertIn("--run-dir", str(raised.exception))
+        self.assertFalse(base.exists())
 
     def test_not_a_folder(self) -> None:
         """A file in the way is named."""

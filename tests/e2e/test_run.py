@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 #: What the script and the daemon need of a host that has no sandbox and no claude.
 COMMANDS = (
     *("sh", "env", "dirname", "id", "setsid", "setpriv", "socat", "sed", "cat"),
-    *("uname", "python3", "true", "mkdir", "realpath", "wc", "mktemp", "ln"),
+    *("uname", "python3", "true", "mkdir", "realpath", "wc", "mktemp", "rm", "ln"),
 )
 
 
@@ -74,7 +74,9 @@ class RunTests(SynchronousTestCase):
     def test_deep(self) -> None:
         """A project too deep for sockets has them elsewhere: the same ones in each run."""
         path = self.path_with(*COMMANDS, "bwrap")
-        hive = self.run_script(path, "d" * 100).start()
+        hive = self.run_script(path, "d" * 100)
+        hive.run.mkdir(parents=True)  # as after the project was moved
+        hive.start()
         self.assertTrue(hive.facts()["demo"])
         place = hive.run.readlink()
         self.assertEqual(place.parent, hive.base)
