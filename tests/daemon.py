@@ -243,19 +243,26 @@ def connect(path: Path) -> socket.socket:
     return connection
 
 
-def processes_with(text: str) -> list[int]:
-    """Living processes whose command line or environment has ``text`` in it."""
-    return sorted(_living(text.encode()))
+def processes_with(text: str, argument: str = "") -> list[int]:
+    """Living processes with ``text`` in their command line, environment or mounts.
+
+    The mounts of what runs in a sandbox name the folders outside that it was given.
+    Their command line or environment also has ``argument`` in it.
+    """
+    return sorted(_living(text.encode(), argument.encode()))
 
 
-def _living(text: bytes) -> Iterator[int]:
+def _living(text: bytes, argument: bytes) -> Iterator[int]:
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
         try:
-            seen = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+            given = (folder / "cmdline").read_bytes() + (
+                folder / "environ"
+            ).read_bytes()
+            mounts = (folder / "mountinfo").read_bytes()
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if text in seen and state != "Z":
+        if argument in given and text in given + mounts and state != "Z":
             yield int(folder.name)

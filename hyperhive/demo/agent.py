@@ -301,10 +301,14 @@ class Turn:
         for line in directives:
             self.obey(line)
         if not directives:
-            self.say(
+            answer = (
                 "This is the hive's demo: I am a script, no model was asked. I obey "
                 f"directives, one a line:\n{DIRECTIVES}"
             )
+            self.say(answer)
+            # Never to an agent: two scripts would answer each other for ever.
+            if self.sender == "operator" and self.hive is not None:
+                self.call("send", to="operator", body=answer, in_reply_to=self.message)
 
 
 def _say(turn: Turn, rest: str) -> None:

@@ -39,6 +39,10 @@ class SwarmTestCase(SynchronousTestCase):
             lambda event: event["kind"] == "turn_end" and event["turn"] == start["turn"]
         )
 
+    def claudes(self) -> list[int]:
+        """What runs for this hive in claude's place."""
+        return processes_with(str(self.hive.base), "demo_agent.py")
+
 
 class TurnTests(SwarmTestCase):
     """A message's way through a turn."""
@@ -99,10 +103,11 @@ class TurnTests(SwarmTestCase):
         self.addCleanup(events.close)
         self.hive.send("bob", "!fork\n!deaf")
         events.until(lambda event: event["kind"] == "stream")
+        self.assertNotEqual(self.claudes(), [])
         self.hive.do(cmd="cancel_turn", name="bob")
         end = events.until(lambda event: event["kind"] == "turn_end")
         self.assertEqual(end["outcome"], "cancelled")
-        self.assertEqual(processes_with("demo_agent.py"), [])
+        self.assertEqual(self.claudes(), [])
 
     def test_crash(self) -> None:
         """A claude that crashes is shown as crashed, and its message is tried again."""
@@ -226,12 +231,13 @@ class LifeCycleTests(SwarmTestCase):
         self.addCleanup(events.close)
         message = self.hive.send("bob", "!hang")
         events.until(lambda event: event["kind"] == "stream")
+        self.assertNotEqual(self.claudes(), [])
         self.hive.do(cmd="kill", name="bob")
         end = events.until(lambda event: event["kind"] == "turn_end")
         self.assertEqual(end["outcome"], "drained")
         [row] = [one for one in self.hive.inbox("bob") if one["id"] == message]
         self.assertEqual((row["state"], row["redelivered"]), ("queued", True))
-        self.assertEqual(processes_with("demo_agent.py"), [])
+        self.assertEqual(self.claudes(), [])
 
     def test_destroy_keeps_state(self) -> None:
         """A destroyed agent's notes are kept, its waiting messages dead, its name free."""

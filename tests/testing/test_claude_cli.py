@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 from pathlib import Path
+from shlex import quote
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -33,7 +34,9 @@ class InstalledTests(SynchronousTestCase):
     def npm(self, first: str = "") -> None:
         """Put an npm on the PATH that does something first."""
         npm = self.folder / "npm"
-        npm.write_text(NPM.format(calls=self.calls, first=first, package=package()))
+        npm.write_text(
+            NPM.format(calls=quote(str(self.calls)), first=first, package=package())
+        )
         npm.chmod(0o755)
         path = f"{self.folder}:{os.environ['PATH']}"
         self.patch(os, "environ", {**os.environ, "PATH": path})
@@ -50,7 +53,8 @@ class InstalledTests(SynchronousTestCase):
 
     def test_race(self) -> None:
         """Who comes second keeps what the first has put in place."""
-        self.npm(f"mkdir -p {self.cache}/1.2.3; echo first > {self.cache}/1.2.3/claude")
+        place = quote(str(self.cache / "1.2.3"))
+        self.npm(f"mkdir -p {place}; echo first > {place}/claude")
         self.assertEqual(installed("1.2.3", self.cache).read_text(), "first\n")
 
     def test_failure(self) -> None:
