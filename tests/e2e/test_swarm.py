@@ -41,7 +41,7 @@ class SwarmTestCase(SynchronousTestCase):
 
     def claudes(self) -> list[int]:
         """What runs for this hive in claude's place."""
-        return processes_with(str(self.hive.base), "demo_agent.py")
+        return processes_with(str(self.hive.base), "stream-json")
 
 
 class TurnTests(SwarmTestCase):

@@ -131,12 +131,12 @@ class KillTestCase(SynchronousTestCase):
         with closing(self.hive.events("stream")) as events:
             self.hive.send("a0", "!fork\n!hang")
             events.until(lambda event: event["kind"] == "stream")
-        self.assertNotEqual(processes_with(str(self.hive.base), "demo_agent.py"), [])
+        self.assertNotEqual(processes_with(str(self.hive.base), "stream-json"), [])
         self.hive.kill()
         self.hive.start()
         self.hive.do(cmd="set_paused", name="a0", paused=True)
         self.hive.do(cmd="kill", name="a0")
-        self.assertEqual(processes_with(str(self.hive.base), "demo_agent.py"), [])
+        self.assertEqual(processes_with(str(self.hive.base), "stream-json"), [])
 
 
 class KillTests(KillTestCase):
