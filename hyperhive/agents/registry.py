@@ -1,13 +1,14 @@
 """Who exists: the agents' rows, held in memory as they are on disk."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
 
 from hyperhive.agents.interfaces import AgentExists, NoSuchAgent
 from hyperhive.deferreds import deferred
+from hyperhive.messages.interfaces import Notice
 from hyperhive.names import MANAGER, check_agent_name, mailbox_owner
 from hyperhive.store.agents import AgentRow, AgentTable
 from hyperhive.store.database import Database
@@ -101,6 +102,11 @@ class Registry:
         self._changed(name)
 
 
-def gone(name: str) -> Callable[[sqlite3.Connection], None]:
+def gone(name: str) -> Callable[[sqlite3.Connection], Iterable[Notice]]:
     """The deletion of an agent's row, to be done in a transaction of the caller's."""
-    return lambda connection: AgentTable.delete(connection, name)
+
+    def delete(connection: sqlite3.Connection) -> Iterable[Notice]:
+        AgentTable.delete(connection, name)
+        return ()
+
+    return delete

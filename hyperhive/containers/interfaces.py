@@ -52,15 +52,35 @@ class Bind:
 
 
 @frozen
+class Limits:
+    """What all that runs in a container may use together; ``None`` is no limit.
+
+    :param memory: bytes.
+    :param cpu: processors, such as 1.5.
+    :param tasks: processes and threads.
+    """
+
+    memory: int | None = None
+    cpu: float | None = None
+    tasks: int | None = None
+
+
+@frozen
 class ContainerSpec:
     """What a container is to be.
 
     :param name: the container's name (:func:`hyperhive.names.container_name`).
     :param binds: what it sees of the host beyond the read-only system.
+    :param system: the built system that it runs, for drivers whose containers have
+        one of their own.
+    :param limits: kept by drivers that can; a driver that can't says so in its
+        :class:`Probe`.
     """
 
     name: str
     binds: tuple[Bind, ...] = ()
+    system: Path | None = None
+    limits: Limits = Limits()
 
 
 @frozen

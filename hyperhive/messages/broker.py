@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from sqlite3 import Connection
+from typing import TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
@@ -35,6 +36,8 @@ from hyperhive.names import OPERATOR, mailbox, mailbox_owner
 from hyperhive.store.database import Database
 from hyperhive.store.messages import MessageRow, MessageTable
 from hyperhive.store.turns import TurnTable
+
+T = TypeVar("T")
 
 #: How long messages are kept after they were done (seconds).
 KEPT_SECONDS = 30 * 86400.0
@@ -234,12 +237,24 @@ class Broker:
         )
         return [convert.turn_record(row) for row in rows]
 
-    def bury(self, agent: str, also: Also = nothing_else) -> Deferred[int]:
+    def tell(
+        self,
+        act: Callable[[Connection], T],
+        notices: Callable[[T], Iterable[Notice]],
+    ) -> Deferred[T]:
+        """See :class:`IBroker`."""
+        return self._commits.write(lambda ledger: ledger.tell(act, notices))
+
+    def bury(
+        self, agent: str, also: Callable[[Connection], Iterable[Notice]]
+    ) -> Deferred[int]:
         """See :class:`IBroker`."""
         return outlasting(self._bury(mailbox(agent), also))
 
     @deferred
-    async def _bury(self, box: str, also: Also) -> int:
+    async def _bury(
+        self, box: str, also: Callable[[Connection], Iterable[Notice]]
+    ) -> int:
         line, agent = self._line(box), mailbox_owner(box)
         async with line.lock:
             count = await self._commits.write(lambda ledger: ledger.bury(agent, also))

@@ -1,9 +1,9 @@
 """What the rest of the hive knows of messages: the broker, its values, its errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
@@ -225,6 +225,7 @@ class Notice:
 
 #: Something to do in the same transaction as what the broker writes.
 Also = Callable[[Connection], None]
+T = TypeVar("T")
 
 
 def nothing_else(connection: Connection) -> None:
@@ -324,10 +325,24 @@ class IBroker(Interface):
     def turns(agent: str, limit: int = 20) -> Deferred[list[TurnRecord]]:
         """The newest turns of an agent, newest first."""
 
-    def bury(agent: str, also: Also = nothing_else) -> Deferred[int]:
+    def tell(
+        act: Callable[[Connection], T], notices: Callable[[T], Iterable[Notice]]
+    ) -> Deferred[T]:
+        """Do something and tell of it, in one transaction; fires with what it came to.
+
+        :param act: what is done; if it raises, nothing is written and the Deferred
+            fails with that.
+        :param notices: makes of its result what is told. A notice to somebody who
+            does not exist is logged and left out.
+        """
+
+    def bury(
+        agent: str, also: Callable[[Connection], Iterable[Notice]]
+    ) -> Deferred[int]:
         """The agent is destroyed: its waiting messages are dead and their senders told.
 
-        Fires with how many.
+        :param also: removes it, in the same transaction, and says what is told of that.
+        :return: how many messages.
         """
 
     def recover() -> Deferred[int]:

@@ -7,7 +7,8 @@ changes that it leaves.
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from attrs import frozen
 
@@ -30,6 +31,8 @@ from hyperhive.names import EVERYONE, OPERATOR, SYSTEM, mailbox, mailbox_owner
 from hyperhive.store.agents import AgentTable
 from hyperhive.store.messages import MessageRow, MessageTable, MovedMessage
 from hyperhive.store.turns import TurnRow, TurnTable
+
+T = TypeVar("T")
 
 #: How many names an error lists at most.
 MAX_LISTED = 50
@@ -166,12 +169,25 @@ class Ledger:
         for notice in notices:
             self._notify(notice)
 
-    def bury(self, agent: str, also: Also) -> int:
+    def tell(
+        self,
+        act: Callable[[sqlite3.Connection], T],
+        notices: Callable[[T], Iterable[Notice]],
+    ) -> T:
+        """Do something and queue what is told of it."""
+        result = act(self._connection)
+        for notice in notices(result):
+            self._notify(notice)
+        return result
+
+    def bury(
+        self, agent: str, also: Callable[[sqlite3.Connection], Iterable[Notice]]
+    ) -> int:
         """What waits for the agent is dead; ``also`` removes it. Answers how many."""
         box = mailbox(agent)
         queued = MessageTable.kill_queued(self._connection, box)
         leased = MessageTable.kill_leased(self._connection, box)
-        also(self._connection)
+        notices = also(self._connection)
         self.changes += [Change("message_dead", message, -1) for message in queued]
         self.changes += [Change("message_dead", message, 0) for message in leased]
         dead = sorted(queued + leased, key=lambda message: message.id)
@@ -186,6 +202,8 @@ class Ledger:
                     "Their senders were told.",
                 )
             )
+        for notice in notices:
+            self._notify(notice)
         return len(dead)
 
     def recover(self, note: str, life: str) -> int:

@@ -20,6 +20,11 @@ class AgentRow:
     :param parked_for: the outcome that parked it (``rate_limited`` or ``overloaded``).
     :param setbacks: how many turns in a row ended with ``parked_for``.
     :param login_needed_since: claude has no valid login since then.
+    :param deployed_sha: the commit of its configuration that it runs with.
+    :param deployed_tag: the tag under which that was deployed.
+    :param config: that configuration as JSON text; ``None``: all as the hive has it.
+    :param system: the built system that its container runs, where it has one.
+    :param built_with: the hyperhive that built it.
     """
 
     name: str
@@ -37,6 +42,11 @@ class AgentRow:
     parked_for: str | None = None
     setbacks: int = 0
     login_needed_since: float | None = None
+    deployed_sha: str | None = None
+    deployed_tag: str | None = None
+    config: str | None = None
+    system: str | None = None
+    built_with: str | None = None
 
 
 _COLUMNS = tuple(field.name for field in attrs.fields(AgentRow))

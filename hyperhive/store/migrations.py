@@ -67,6 +67,64 @@ BROKER = (
     CREATE INDEX messages_dead ON messages (id) WHERE state = 'dead';
     CREATE INDEX messages_done ON messages (done_at) WHERE state = 'done';
     """,
+    """
+    ALTER TABLE agents ADD COLUMN deployed_sha TEXT;    -- what it runs with: a commit,
+    ALTER TABLE agents ADD COLUMN deployed_tag TEXT;    -- its tag in the applied repo,
+    ALTER TABLE agents ADD COLUMN config       TEXT;    -- its configuration as JSON,
+    ALTER TABLE agents ADD COLUMN system       TEXT;    -- and the system built of it
+    ALTER TABLE agents ADD COLUMN built_with   TEXT;    -- the hyperhive that built it
+
+    CREATE TABLE approvals (
+        id           INTEGER PRIMARY KEY AUTOINCREMENT,
+        agent        TEXT NOT NULL,                     -- whom it is about
+        kind         TEXT NOT NULL CHECK (kind IN ('spawn', 'apply_commit')),
+        asker        TEXT NOT NULL,                     -- a mailbox
+        description  TEXT,
+        commit_ref   TEXT,                              -- as it was asked for
+        sha          TEXT,                              -- what that was, pinned
+        base         TEXT,                              -- what ran at that time
+        requested_at REAL NOT NULL,
+        expires_at   REAL,
+        status       TEXT NOT NULL DEFAULT 'pending'
+                     CHECK (status IN ('pending', 'approved', 'denied', 'failed',
+                                       'cancelled')),
+        resolved_at  REAL,
+        resolved_by  TEXT,
+        note         TEXT
+    ) STRICT;
+    CREATE INDEX approvals_pending ON approvals (agent, id) WHERE status = 'pending';
+
+    CREATE TABLE questions (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        asker       TEXT NOT NULL,                      -- a mailbox
+        question    TEXT NOT NULL,
+        options     TEXT NOT NULL,                      -- a JSON list of texts
+        multi       INTEGER NOT NULL DEFAULT 0,         -- several may be chosen
+        asked_at    REAL NOT NULL,
+        expires_at  REAL,
+        status      TEXT NOT NULL DEFAULT 'pending'
+                    CHECK (status IN ('pending', 'answered', 'cancelled', 'expired')),
+        resolved_at REAL,
+        resolved_by TEXT,
+        answer      TEXT
+    ) STRICT;
+    CREATE INDEX questions_pending ON questions (id) WHERE status = 'pending';
+
+    CREATE TABLE jobs (
+        id         INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind       TEXT NOT NULL,                       -- create, rebuild, start, …
+        agent      TEXT NOT NULL,
+        by         TEXT NOT NULL,                       -- who asked for it
+        approval   INTEGER,                             -- the decision that it carries out
+        sha        TEXT,                                -- the commit that it deploys
+        queued_at  REAL NOT NULL,
+        started_at REAL,
+        ended_at   REAL,                                -- NULL: waits or runs
+        outcome    TEXT CHECK (outcome IN ('done', 'failed', 'cancelled', 'interrupted')),
+        note       TEXT
+    ) STRICT;
+    CREATE INDEX jobs_open ON jobs (id) WHERE ended_at IS NULL;
+    """,
 )
 
 EVENTS = (

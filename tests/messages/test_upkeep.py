@@ -12,6 +12,7 @@ from hyperhive.messages.interfaces import (
     IBroker,
     NoSuchMessage,
     NotDead,
+    Notice,
     Outcome,
     UnknownRecipient,
 )
@@ -112,8 +113,13 @@ class RequeueTests(BrokerCase):
 
 
 def remove(name: str) -> Any:
-    """The deletion of an agent's row."""
-    return lambda c: c.execute("DELETE FROM agents WHERE name = ?", (name,))
+    """The deletion of an agent's row, of which nobody is told more."""
+
+    def delete(connection: Any) -> tuple[Notice, ...]:
+        connection.execute("DELETE FROM agents WHERE name = ?", (name,))
+        return ()
+
+    return delete
 
 
 class BuryTests(BrokerCase):
@@ -175,6 +181,20 @@ class BuryTests(BrokerCase):
         self.assertEqual(self.states(id), ["queued"])
         self.assertEqual((self.inbox("operator"), self.broker.unread("bob")), ([], 1))
 
+    def test_what_else_is_told(self) -> None:
+        """What the removal ends besides is told in the same transaction."""
+        self.send()
+
+        def delete(connection: Any) -> tuple[Notice, ...]:
+            remove("bob")(connection)
+            return (Notice("hm1nd", "its approval is cancelled"),)
+
+        self.successResultOf(self.broker.bury("bob", delete))
+        [notice] = self.inbox("manager")
+        self.assertEqual(
+            (notice.sender, notice.body), ("system", "its approval is cancelled")
+        )
+
     def test_the_turn_may_end_later(self) -> None:
         """A turn that runs meanwhile can still be ended; its messages stay dead."""
         id = self.send()
@@ -185,6 +205,46 @@ class BuryTests(BrokerCase):
         self.add_agent("bob")
         self.send()
         self.begin()
+
+
+class TellTests(BrokerCase):
+    """Something that is done and told in one transaction."""
+
+    def test_tell(self) -> None:
+        """What came of it is told, and answered."""
+
+        def notices(result: int) -> tuple[Notice, ...]:
+            return Notice("bob", f"it came to {result}"), Notice("eve", "nobody")
+
+        done = self.broker.tell(lambda connection: 42, notices)
+        self.assertEqual(self.successResultOf(done), 42)
+        [message] = self.inbox("bob")
+        self.assertEqual((message.sender, message.body), ("system", "it came to 42"))
+        self.assertEqual(self.broker.unread("bob"), 1)
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
+
+    def test_what_is_refused_is_not_told(self) -> None:
+        """If it raises, nothing is written and nobody is told."""
+
+        def act(connection: Any) -> None:
+            remove("bob")(connection)
+            raise RuntimeError("no")
+
+        done = self.broker.tell(act, lambda result: (Notice("bob", "done"),))
+        self.failureResultOf(done, RuntimeError)
+        self.assertEqual(self.inbox("bob"), [])
+
+    def test_what_can_not_be_told_is_not_done(self) -> None:
+        """If what is told can't be made, nothing is done either."""
+
+        def notices(result: None) -> tuple[Notice, ...]:
+            raise RuntimeError("no words")
+
+        def act(connection: Any) -> None:
+            remove("bob")(connection)
+
+        self.failureResultOf(self.broker.tell(act, notices), RuntimeError)
+        self.assertEqual(self.inbox("bob"), [])
 
 
 class RecoveryTests(BrokerCase):

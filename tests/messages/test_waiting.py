@@ -200,7 +200,7 @@ class InTurnTests(BrokerCase):
     def test_the_agent_that_is_destroyed(self) -> None:
         """Its waits end with nothing."""
         waiting = self.wait()
-        self.successResultOf(self.broker.bury("bob"))
+        self.successResultOf(self.broker.bury("bob", lambda connection: ()))
         self.assertEqual(self.successResultOf(waiting), [])
 
     def test_messages_of_others(self) -> None:

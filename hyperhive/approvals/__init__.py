@@ -1,0 +1,1 @@
+"""What waits for the operator's decision: proposed changes, and agents' questions."""

@@ -1,0 +1,1 @@
+"""How an agent's configuration becomes what it runs with: repos, builds, one queue."""
