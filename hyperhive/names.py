@@ -16,6 +16,8 @@ MANAGER_MAILBOX = "manager"
 OPERATOR = "operator"
 #: The sender of what the hive itself says.
 SYSTEM = "system"
+#: By whom a job was asked for that nobody asked for: the hive itself.
+HIVE = "hive"
 #: Every agent but the sender.
 EVERYONE = "*"
 

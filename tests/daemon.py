@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
@@ -183,6 +184,13 @@ class Daemon:
         """An agent's row."""
         rows = self.do(cmd="agent_status")["agent_statuses"]
         return next(dict(row) for row in rows if row["name"] == name)
+
+    def quiet(self) -> None:
+        """Pause the manager, for its turns on what it is told would come between."""
+        with closing(self.events("agent_state")) as events:
+            if "hm1nd" not in self.do(cmd="list")["agents"]:
+                events.until(lambda event: event.get("agent") == "hm1nd")
+        self.do(cmd="set_paused", name="hm1nd", paused=True)
 
     def events(self, *kinds: str, since: int | None = None) -> EventStream:
         """The event stream from now on."""

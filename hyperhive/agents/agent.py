@@ -6,16 +6,19 @@ from contextlib import contextmanager
 from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
-from hyperhive.agents.interfaces import AgentStatus
+from hyperhive.agents.config import AgentConfig, ConfigError, configuration
+from hyperhive.agents.interfaces import AgentStatus, NotAllowed
 from hyperhive.agents.loop import AgentLoop, IWork, LoopHooks
 from hyperhive.agents.policy import COMPACT_OVER
 from hyperhive.agents.scheduler import TurnSlots
 from hyperhive.agents.status import Facts, RunningTurn, derive, dispatchable, parked
 from hyperhive.agents.stream import window
+from hyperhive.agents.turn import TurnLimits
 from hyperhive.agents.work import Work, Workshop
 from hyperhive.containers.interfaces import ContainerStatus
 from hyperhive.deferreds import deferred
 from hyperhive.messages.interfaces import Outcome, TurnRecord
+from hyperhive.names import mailbox
 from hyperhive.store.agents import AgentRow
 
 #: Outcomes after which a compaction is still due.
@@ -53,6 +56,8 @@ class Agent:
         self._shop = shop
         self._default_model = default_model
         self._url = url
+        self._read: tuple[str | None, AgentConfig | None] | None = None
+        self._misconfigured: str | None = None
         self._moving: str | None = None
         self._moving_since = 0.0
         self._compact_wanted = False
@@ -79,7 +84,44 @@ class Agent:
     @property
     def model(self) -> str:
         """The model of its next turn."""
-        return self.row.model or self._default_model
+        config = self._configured()
+        return self.row.model or (config and config.model) or self._default_model
+
+    @property
+    def limits(self) -> TurnLimits:
+        """The watchdogs of its next turn."""
+        config, limits = self._configured(), self._shop.limits
+        if config is None:
+            return limits
+        return TurnLimits(
+            config.limits.silence_timeout or limits.silence,
+            config.limits.turn_timeout or limits.overtime,
+        )
+
+    def check_recipient(self, to: str) -> None:
+        """Check that it may write to a mailbox.
+
+        :raises NotAllowed: listing whom it may write to.
+        """
+        config = self._configured()
+        if config is None:
+            raise NotAllowed(f"{self.name} may write to nobody: {self._misconfigured}")
+        allowed = config.recipients
+        if allowed is not None and mailbox(to) not in allowed:
+            listed = ", ".join(allowed) or "nobody"
+            raise NotAllowed(f"{self.name} may write only to: {listed}.")
+
+    def _configured(self) -> AgentConfig | None:
+        """Its configuration, or ``None`` if it can't be read: then it is held."""
+        stored = self.row.config
+        if self._read is None or self._read[0] != stored:
+            try:
+                self._read = stored, configuration(self.row)
+                self._misconfigured = None
+            except ConfigError as error:
+                self._read = stored, None
+                self._misconfigured = str(error)
+        return self._read[1]
 
     @property
     def _window(self) -> int:
@@ -117,6 +159,23 @@ class Agent:
         self._compact_wanted = True
         self.loop.poke()
 
+    @deferred
+    async def new_session(self) -> None:
+        """Begin a new session with the next turn; one that runs is the old one's last."""
+        self._end_session()
+        await self._shop.registry.change(self.name, fresh_session=True, context=None)
+        # A turn may have begun before that was on disk.
+        self._end_session()
+
+    def login_changed(self) -> None:
+        """A turn that runs began with another login than there is now."""
+        if self._work is not None:
+            self._work.login_came = True
+
+    def _end_session(self) -> None:
+        if self._work is not None:
+            self._work.end_session()
+
     def status(self) -> AgentStatus:
         """What is shown of it."""
         return derive(self._facts())
@@ -139,6 +198,8 @@ class Agent:
             turn=self._running_turn(),
             last_turn=self.last_turn,
             url=self._url(),
+            revision=shop.revision,
+            misconfigured=self._misconfigured,
         )
 
     def _running_turn(self) -> RunningTurn | None:
@@ -150,7 +211,7 @@ class Agent:
             work.started_at,
             work.heard_at,
             work.quiet,
-            work.heard_at + self._shop.limits.silence,
+            work.heard_at + work.limits.silence,
             work.tool,
             work.retrying,
         )
@@ -165,16 +226,25 @@ class Agent:
 
     @deferred
     async def _begin(self) -> IWork | None:
-        if self._should_compact():
-            return await self._begin_work("compact")
-        return await self._begin_work("message")
+        wanted = self._compact_wanted
+        if not self._should_compact():
+            return await self._begin_work("message")
+        work = None
+        try:
+            work = await self._begin_work("compact")
+        finally:
+            if work is None:
+                self._compact_wanted = wanted
+        return work
 
     async def _begin_work(self, kind: str) -> IWork | None:
         turn = await self._shop.broker.begin_turn(self.name, kind)
         if turn is None:
             return None
         compacted = turn.message is not None and turn.message.id == self._too_long
-        self._work = Work(self._shop, turn, kind, self.model, self._settled, compacted)
+        self._work = Work(
+            self._shop, turn, kind, self.model, self.limits, self._settled, compacted
+        )
         return self._work
 
     def _should_compact(self) -> bool:

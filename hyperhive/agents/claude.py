@@ -10,21 +10,20 @@ from pathlib import Path
 
 from attrs import frozen
 
+from hyperhive.agents.config import AgentConfig, McpServer
 from hyperhive.agents.executable import Executable
 from hyperhive.agents.stream import MCP_SERVER
 from hyperhive.containers.interfaces import Command
 from hyperhive.errors import PublicError
 from hyperhive.settings import Layout
 
-#: Claude's own tools that an agent has. Searching the web and subagents are left
-#: out: the first costs extra, the second hides what an agent does.
-BUILT_IN_TOOLS = ("Bash", "Read", "Write", "Edit", "Glob", "Grep")
 #: The hive's tools by role.
 HIVE_TOOLS = {
-    "agent": ("send", "recv", "set_status", "whoami"),
+    "agent": ("send", "recv", "set_status", "whoami", "ask_operator"),
     "manager": (
-        *("send", "recv", "set_status", "whoami"),
+        *("send", "recv", "set_status", "whoami", "ask_operator"),
         *("list_agents", "start", "kill", "restart"),
+        *("request_spawn", "request_apply_commit"),
     ),
 }
 #: What makes claude compact its session, given in place of a prompt.
@@ -120,16 +119,23 @@ class TurnFiles:
     system_prompt: Path
 
 
-def write_turn_files(directory: Path, system_prompt: str, mcp_socket: str) -> TurnFiles:
+def write_turn_files(
+    directory: Path,
+    system_prompt: str,
+    mcp_socket: str,
+    servers: Mapping[str, McpServer],
+) -> TurnFiles:
     """Write what a turn's claude reads, each file at once or not at all.
 
     The agent can write to ``directory`` too: nothing there is read or followed.
 
     :param directory: the agent's socket directory, which exists.
     :param mcp_socket: the path of the agent's MCP socket as seen inside.
+    :param servers: the agent's own MCP servers.
     :raises FilesInTheWay: if the disk or the agent prevents it.
     """
     socat = {"command": "socat", "args": ["-", f"UNIX-CONNECT:{mcp_socket}"]}
+    config = {"mcpServers": {**_described(servers), MCP_SERVER: socat}}
     files = TurnFiles(
         directory / "claude-settings.json",
         directory / "claude-mcp-config.json",
@@ -137,15 +143,21 @@ def write_turn_files(directory: Path, system_prompt: str, mcp_socket: str) -> Tu
     )
     try:
         _write(files.settings, json.dumps(SETTINGS, indent=2))
-        _write(
-            files.mcp_config, json.dumps({"mcpServers": {MCP_SERVER: socat}}, indent=2)
-        )
+        _write(files.mcp_config, json.dumps(config, indent=2))
         _write(files.system_prompt, system_prompt)
     except OSError as error:
         raise FilesInTheWay(
             f"{directory}: the files for a turn can't be written: {error.strerror}."
         ) from error
     return files
+
+
+def _described(servers: Mapping[str, McpServer]) -> dict[str, object]:
+    """The agent's own servers, as claude reads them."""
+    return {
+        name: {"command": one.command, "args": list(one.args), "env": dict(one.env)}
+        for name, one in servers.items()
+    }
 
 
 def _write(path: Path, text: str) -> None:
@@ -174,6 +186,7 @@ def turn_command(
     environment: Mapping[str, str],
     temporary: str,
     inside: Callable[[Path], str],
+    config: AgentConfig,
 ) -> Command:
     """The command of one turn; with :data:`COMPACT` as its prompt, of a compaction.
 
@@ -183,6 +196,7 @@ def turn_command(
         is set here, but for where the agent's files are.
     :param temporary: a directory of the agent's own, as seen inside.
     :param inside: how a path of the host is called inside the container.
+    :param config: the agent's own configuration.
     """
     ours = [f"mcp__{MCP_SERVER}__{tool}" for tool in HIVE_TOOLS[role]]
     only = capabilities.only
@@ -201,8 +215,8 @@ def turn_command(
         *only("--restricted"),
         *only("--permission-prompts", "none"),
         *("--mcp-config", inside(files.mcp_config), "--strict-mcp-config"),
-        *("--tools", ",".join(BUILT_IN_TOOLS)),
-        *("--allowedTools", " ".join((*BUILT_IN_TOOLS, *ours))),
+        *("--tools", ",".join(config.tools.built_in)),
+        *("--allowedTools", ",".join((*_rules(config), *ours))),
     )
     places = {
         "HOME": inside(layout.home(name)),
@@ -212,10 +226,29 @@ def turn_command(
     }
     return Command(
         argv=(*executable.command(inside), *arguments),
-        environment={**_SYSTEM, **_QUIET, **_TUNING, **environment, **places},
+        environment={
+            **_SYSTEM,
+            **config.environment,
+            **_QUIET,
+            **_TUNING,
+            **environment,
+            **places,
+        },
         directory=inside(layout.notes(name)),
         stdin=prompt.encode("utf-8", "replace"),
     )
+
+
+def _rules(config: AgentConfig) -> list[str]:
+    """What claude may do without asking, as its permission rules; it can ask nobody."""
+    tools = config.tools
+    rules = [tool for tool in tools.built_in if tool != "Bash"]
+    rules += [f"mcp__{server}" for server in config.mcp_servers]
+    if "Bash" not in tools.built_in:
+        return rules
+    if tools.bash is None:
+        return [*rules, "Bash"]
+    return [*rules, *(f"Bash({pattern})" for pattern in tools.bash)]
 
 
 def help_command(executable: tuple[str, ...]) -> Command:

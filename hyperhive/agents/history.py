@@ -55,7 +55,8 @@ class History:
             self._take, self._overflowed, topics=_TOPICS
         )
         assert self._subscription is not None  # only a subscription since… can fail
-        self._subscription.resume()
+        if self._writing is None:
+            self._subscription.resume()
 
     @deferred
     async def stop(self) -> None:

@@ -8,6 +8,7 @@ from zope.interface import Interface
 
 from hyperhive.errors import BadRequest, Conflict, NotFound
 from hyperhive.messages.interfaces import TurnRecord
+from hyperhive.store.agents import AgentRow
 from hyperhive.times import rfc3339
 
 
@@ -27,8 +28,16 @@ class NothingRunning(Conflict):
     """There is no turn to cancel."""
 
 
+class NotAllowed(Conflict):
+    """An agent's configuration does not let it do this; the text says what it does."""
+
+
 class InvalidModel(BadRequest):
     """A model name that can't be one."""
+
+
+class NoSuchTombstone(NotFound):
+    """Nothing is kept under that name; the text lists what is."""
 
 
 @frozen
@@ -39,7 +48,8 @@ class AgentStatus:
         (for a free turn slot), ``stuck`` (a claude that says nothing), ``parked``
         (by a limit or an overload), ``crashed`` (its last turn failed and is
         tried again), ``needs login``, ``paused``, ``stopped``, ``starting``,
-        ``stopping``, ``recovering`` (the hive has just started) or ``failed`` (its container).
+        ``stopping``, ``rebuilding``, ``recovering`` (the hive has just started), ``misconfigured`` (by another
+        hyperhive) or ``failed`` (its container).
     :param state_since: POSIX time since when it is so.
     :param state_until: until when, where the hive knows.
     :param state_note: why, in a sentence, where there is more to say.
@@ -68,6 +78,7 @@ class AgentStatus:
     status_set_at: float | None = None
     url: str | None = None
     last_turn: TurnRecord | None = None
+    deployed_sha: str | None = None
 
     def as_wire(self) -> dict[str, Any]:
         """The ``agent_statuses`` row of the wire page, and the label for pages.
@@ -103,11 +114,72 @@ class AgentStatus:
             "tool": self.tool,
             "status_text": self.status_text,
             "url": self.url,
+            "deployed_sha": self.deployed_sha,
         }
         row |= {key: value for key, value in plain.items() if value is not None}
         if self.last_turn is not None:
             row["last_turn"] = self.last_turn.as_wire()
         return row
+
+
+@frozen
+class Deployment:
+    """What an agent runs with; see :class:`~hyperhive.store.agents.AgentRow`.
+
+    :param sha: ``None``: it was made before there were deployments.
+    :param config: JSON text.
+    """
+
+    sha: str | None = None
+    tag: str | None = None
+    config: str | None = None
+    system: str | None = None
+    built_with: str | None = None
+
+    @classmethod
+    def of(cls, row: AgentRow) -> "Deployment":
+        """What an agent's row says."""
+        return cls(
+            row.deployed_sha,
+            row.deployed_tag,
+            row.config,
+            row.system,
+            row.built_with,
+        )
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of the row that say so."""
+        return {
+            "deployed_sha": self.sha,
+            "deployed_tag": self.tag,
+            "config": self.config,
+            "system": self.system,
+            "built_with": self.built_with,
+        }
+
+
+@frozen
+class Tombstone:
+    """What is kept of one destroyed agent.
+
+    :param size: bytes of its files; a lower bound if there are very many.
+    :param since: POSIX time at which it was destroyed.
+    :param logged_in: whether a login of claude's is there.
+    """
+
+    name: str
+    size: int
+    since: float
+    logged_in: bool
+
+    def as_wire(self) -> dict[str, Any]:
+        """As surfaces show it."""
+        return {
+            "name": self.name,
+            "bytes": self.size,
+            "since": rfc3339(self.since),
+            "login": self.logged_in,
+        }
 
 
 @frozen
@@ -154,6 +226,12 @@ class IAgents(Interface):
     def status(name: str) -> AgentStatus:
         """One agent."""
 
+    def check_recipient(name: str, to: str) -> None:
+        """Check that an agent's configuration lets it write to a mailbox, or to ``*``.
+
+        :raises NotAllowed: listing whom it may write to.
+        """
+
     def spawn(name: str) -> Deferred[None]:
         """Make an agent and start it. State kept from a destroyed one of that name is its own again.
 
@@ -176,6 +254,16 @@ class IAgents(Interface):
         """Remove the agent and its container; with ``purge`` also its state.
 
         :raises NotTheManager: the manager can't be destroyed.
+        """
+
+    def tombstones() -> Deferred[list[Tombstone]]:
+        """What is kept of destroyed agents."""
+
+    def purge(name: str) -> Deferred[None]:
+        """Remove what is kept of a destroyed agent.
+
+        :raises AgentExists: while an agent of that name lives.
+        :raises NoSuchTombstone: if nothing is kept.
         """
 
     def set_paused(name: str, paused: bool) -> Deferred[None]:

@@ -15,6 +15,7 @@ from hyperhive.agents.claude import (
     turn_command,
     write_turn_files,
 )
+from hyperhive.agents.config import AgentConfig, configuration
 from hyperhive.agents.executable import Executable, environment
 from hyperhive.agents.probe import probe
 from hyperhive.agents.prompts import system_prompt
@@ -26,7 +27,7 @@ from hyperhive.containers.interfaces import (
     IProcessObserver,
 )
 from hyperhive.deferreds import deferred
-from hyperhive.names import container_name
+from hyperhive.names import MANAGER, container_name
 from hyperhive.settings import Settings
 from hyperhive.store.agents import AgentRow
 
@@ -37,8 +38,11 @@ class ILauncher(Interface):
     def prepare(name: str) -> None:
         """Make the agent's folders. Safe to do again."""
 
-    def spec(name: str) -> ContainerSpec:
-        """What the agent's container is to be."""
+    def spec(row: AgentRow) -> ContainerSpec:
+        """What the agent's container is to be.
+
+        :raises ConfigError: if its configuration can't be read any more.
+        """
 
     def launch(
         row: AgentRow, model: str, prompt: str, observer: IProcessObserver
@@ -63,6 +67,7 @@ class Launcher:
     """Knows where an agent's things are on the host and inside its container.
 
     :param environ: the daemon's environment, of which claude gets a fixed few.
+    :param entry: the file that an agent's configuration begins with.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Launcher:
         driver: IContainerDriver,
         executable: Executable,
         environ: Mapping[str, str],
+        entry: str,
     ) -> None:
         self._clock = clock
         self._settings = settings
@@ -79,6 +85,7 @@ class Launcher:
         self._driver = driver
         self._executable = executable
         self._environment = environment(settings, environ)
+        self._entry = entry
         self._capabilities: tuple[object, Capabilities] | None = None
 
     def prepare(self, name: str) -> None:
@@ -90,12 +97,13 @@ class Launcher:
             layout.home(name),
             layout.notes(name),
             layout.socket_dir(name),
+            *((layout.proposed, layout.applied) if name == MANAGER else ()),
         ):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def spec(self, name: str) -> ContainerSpec:
+    def spec(self, row: AgentRow) -> ContainerSpec:
         """See :class:`ILauncher`."""
-        layout = self._layout
+        layout, name = self._layout, row.name
         return ContainerSpec(
             container_name(name),
             (
@@ -103,8 +111,18 @@ class Launcher:
                 Bind(layout.claude(name), "/root/.claude", writable=True),
                 Bind(layout.notes(name), "/state", writable=True),
                 Bind(layout.socket_dir(name), "/run/hive", writable=True),
+                *(self._repos() if name == MANAGER else ()),
                 *self._executable.binds,
             ),
+            None if row.system is None else Path(row.system),
+            configuration(row).limits.container,
+        )
+
+    def _repos(self) -> tuple[Bind, ...]:
+        """What the manager proposes from, and what it was that was deployed."""
+        return (
+            Bind(self._layout.proposed, "/agents", writable=True),
+            Bind(self._layout.applied, "/applied"),
         )
 
     @deferred
@@ -112,8 +130,9 @@ class Launcher:
         self, row: AgentRow, model: str, prompt: str, observer: IProcessObserver
     ) -> IContainerProcess:
         """See :class:`ILauncher`."""
-        capabilities = await self._probed(row.name)
-        spec = self.spec(row.name)
+        config = configuration(row)
+        spec = self.spec(row)
+        capabilities = await self._probed(spec)
 
         def inside(path: Path) -> str:
             return self._driver.path_inside(spec, path)
@@ -127,10 +146,11 @@ class Launcher:
             model=model,
             prompt=prompt,
             fresh=row.fresh_session,
-            files=self._files(row, spec),
+            files=self._files(row, spec, config),
             environment=self._environment,
             temporary=self._temporary(row.name, spec),
             inside=inside,
+            config=config,
         )
         return self._driver.run(spec.name, command, observer)
 
@@ -153,7 +173,9 @@ class Launcher:
             f"{self._settings.claude} auth login"
         )
 
-    def _files(self, row: AgentRow, spec: ContainerSpec) -> TurnFiles:
+    def _files(
+        self, row: AgentRow, spec: ContainerSpec, config: AgentConfig
+    ) -> TurnFiles:
         def inside(path: Path) -> str:
             return self._driver.path_inside(spec, path)
 
@@ -162,10 +184,19 @@ class Launcher:
             row.name,
             inside(self._layout.notes(row.name)),
             self._settings.recv_wait,
+            *(
+                (inside(self._layout.proposed), inside(self._layout.applied))
+                if row.role == "manager"
+                else ("", "")
+            ),
+            self._entry,
         )
         folder = self._layout.socket_dir(row.name)
         return write_turn_files(
-            folder, words, inside(self._layout.mcp_socket(row.name))
+            folder,
+            words,
+            inside(self._layout.mcp_socket(row.name)),
+            config.mcp_servers,
         )
 
     def _temporary(self, name: str, spec: ContainerSpec) -> str:
@@ -177,12 +208,11 @@ class Launcher:
         folder.mkdir(mode=0o700, exist_ok=True)
         return str(folder)
 
-    async def _probed(self, name: str) -> Capabilities:
+    async def _probed(self, spec: ContainerSpec) -> Capabilities:
         """Claude's flags, asked of it once for each version of its file."""
         status = self._executable.version_source.stat()
         version = (status.st_ino, status.st_mtime_ns, status.st_size)
         if self._capabilities is None or self._capabilities[0] != version:
-            spec = self.spec(name)
             command = self._executable.command(
                 lambda path: self._driver.path_inside(spec, path)
             )

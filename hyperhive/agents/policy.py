@@ -16,6 +16,8 @@ OVERLOAD_PAUSES = (5, 10, 20, 40, 80, 300, 900, 1800)
 #: Pauses in seconds after a turn that failed, so that five attempts are not
 #: used up by one bad moment.
 FAILURE_PAUSES = (1, 5, 15, 30)
+#: Pause in seconds before a login is tried that came while another was refused.
+LOGIN_PAUSE = 5.0
 #: A reset time further away than this is not believed (seconds).
 LONGEST_PARK = 8 * 86400
 #: Claude's clock and ours may differ: wake this much after the reset (seconds).
@@ -44,10 +46,21 @@ class Aftermath:
     needs_login: bool = False
 
 
-def aftermath(verdict: Verdict, row: AgentRow, now: float) -> Aftermath:
-    """Decide what follows from ``verdict`` for the agent ``row``."""
+def aftermath(
+    verdict: Verdict, row: AgentRow, now: float, login_came: bool = False
+) -> Aftermath:
+    """Decide what follows from ``verdict`` for the agent ``row``.
+
+    :param login_came: its login changed during the turn. It may have been claude
+        that wrote it, so that only one more turn is given to that.
+    """
     outcome = verdict.outcome
     if outcome is Outcome.AUTH_FAILED:
+        if login_came and row.parked_for != outcome.value:
+            until = now + LOGIN_PAUSE
+            return Aftermath(
+                {"parked_until": until, "parked_for": outcome.value, "setbacks": 1}
+            )
         return Aftermath(
             {**_free(), "login_needed_since": row.login_needed_since or now},
             needs_login=row.login_needed_since is None,
@@ -87,6 +100,7 @@ def parked_note(row: AgentRow) -> str | None:
     why = {
         Outcome.RATE_LIMITED.value: "Anthropic's usage limit is reached",
         Outcome.OVERLOADED.value: "Anthropic's API is overloaded or out of reach",
+        Outcome.AUTH_FAILED.value: "the login was refused, and has changed since",
         Outcome.FAILED.value: "the last turn failed",
         Outcome.KILLED.value: "the last turn was ended by a watchdog",
         Outcome.VANISHED.value: "claude went away in the middle of a turn",

@@ -19,17 +19,31 @@ _templates = Environment(
 )
 
 
-def system_prompt(role: str, name: str, notes: str, recv_wait: float) -> str:
+def system_prompt(
+    role: str,
+    name: str,
+    notes: str,
+    recv_wait: float,
+    proposed: str,
+    applied: str,
+    entry: str,
+) -> str:
     """Who an agent is and how its hive works.
 
     :param role: ``manager`` or ``agent``.
     :param notes: its durable directory, as seen inside its container.
     :param recv_wait: the longest wait of its ``recv`` in seconds.
+    :param proposed: where the manager finds the proposed repos, as seen inside,
+    :param applied: and the applied ones.
+    :param entry: the file that an agent's configuration begins with.
     """
     return _templates.get_template(f"{role}.md").render(
         name=name,
         notes=notes,
         recv_wait=f"{recv_wait:g}",
+        proposed=proposed,
+        applied=applied,
+        entry=entry,
         max_kib=MAX_BODY // 1024,
     )
 

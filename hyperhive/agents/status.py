@@ -34,12 +34,15 @@ class RunningTurn:
 class Facts:
     """Everything that an agent's status is derived from.
 
-    :param moving: ``starting``, ``stopping`` or ``recovering`` while that goes on.
+    :param moving: ``starting``, ``stopping``, ``rebuilding`` or ``recovering`` while
+        that goes on.
     :param moving_since: since when.
     :param waiting_since: since when it waits for a turn slot, if it does.
     :param logged_in: whether a login that could be valid is there.
     :param login_remedy: what to do where there is none.
     :param now: POSIX time.
+    :param revision: the hyperhive that runs.
+    :param misconfigured: why its configuration can't be read.
     """
 
     row: AgentRow
@@ -56,6 +59,8 @@ class Facts:
     turn: RunningTurn | None = None
     last_turn: TurnRecord | None = None
     url: str | None = None
+    revision: str | None = None
+    misconfigured: str | None = None
 
 
 @frozen
@@ -88,6 +93,7 @@ def dispatchable(facts: Facts) -> bool:
         and not facts.row.paused
         and not parked(facts)
         and not needs_login(facts)
+        and facts.misconfigured is None
     )
 
 
@@ -101,7 +107,7 @@ def derive(facts: Facts) -> AgentStatus:
         role=row.role,
         running=running,
         failed=container is not None and container.state is ContainerState.FAILED,
-        needs_update=False,
+        needs_update=row.built_with not in (None, facts.revision),
         needs_login=needs_login(facts),
         paused=row.paused,
         working=turn is not None,
@@ -119,6 +125,7 @@ def derive(facts: Facts) -> AgentStatus:
         status_set_at=row.status_set_at,
         url=facts.url,
         last_turn=facts.last_turn,
+        deployed_sha=row.deployed_sha,
     )
 
 
@@ -134,6 +141,10 @@ def _label(facts: Facts) -> _Label:
     if container is None or container.state is ContainerState.STOPPED:
         since = container.since if container is not None else None
         return _Label("stopped", since or row.created_at)
+    if facts.misconfigured is not None:
+        return _Label(
+            "misconfigured", container.since or facts.now, note=facts.misconfigured
+        )
     if needs_login(facts):
         since = row.login_needed_since or container.since or row.created_at
         return _Label("needs login", since, note=facts.login_remedy)

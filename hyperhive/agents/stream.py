@@ -27,6 +27,10 @@ from hyperhive.messages.interfaces import Usage
 
 #: The longest line in bytes; a longer one is skipped and said to be.
 MAX_LINE = 32 * 1024 * 1024
+#: How many commas a line may have that is parsed. Claude's have some thousand; but an
+#: agent can write to its output, and a line of a few million values stops the reactor
+#: for a second, however few bytes it has.
+MAX_COMMAS = 200_000
 #: How much of a line that is no event is shown (characters).
 MAX_NOTE = 2000
 #: How long an event may be where it is stored and published (bytes).
@@ -44,7 +48,7 @@ class StreamLine:
     """One line of claude's standard output.
 
     :param raw: the line as it came, without its newline; one that was over
-        :data:`MAX_LINE` is replaced by a sentence that says so.
+        :data:`MAX_LINE` or :data:`MAX_COMMAS` is replaced by a sentence that says so.
     :param event: the JSON object in it; ``None`` if it holds none.
     """
 
@@ -86,7 +90,12 @@ class StreamReader:
 
 def _parsed(line: bytes) -> Iterator[StreamLine]:
     line = line.strip()
-    if line:
+    if len(line) > MAX_COMMAS and line.count(b",") > MAX_COMMAS:
+        why = (
+            f"[skipped: a line of {len(line)} bytes has more than {MAX_COMMAS} values]"
+        )
+        yield StreamLine(why.encode(), None)
+    elif line:
         yield StreamLine(line, _event(line))
 
 

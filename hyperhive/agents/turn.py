@@ -11,7 +11,8 @@ The machine, from top to bottom::
 The end of the process leads from every state to ``ended``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import Protocol
 
 import attrs
@@ -40,6 +41,11 @@ STEP = 3.0
 QUIET = 120.0
 #: How much of the standard error is kept for the note of a failure (bytes).
 STDERR_TAIL = 4096
+#: How many lines are taken before the rest of the hive has its turn, and how long the
+#: process then goes unread (seconds). Claude never prints so much, but what it runs
+#: can write to its output as fast as it likes, and would have the reactor to itself.
+LINES_AT_ONCE = 200
+BREATH = 0.05
 
 
 @frozen
@@ -198,8 +204,11 @@ class TurnProcess:
         self._noted = noted
         self._quiet_changed = quiet_changed
         self._reader = StreamReader()
+        self._lines: Iterator[StreamLine] = iter(())
+        self._more: IDelayedCall | None = None
         self._stderr = b""
         self._ended_by = EndedBy.itself()
+        self._at_once = False
         self._machine: _Inputs | None = None
         self._process: IContainerProcess | None = None
         self._silence = clock.callLater(limits.silence, self._too_silent)
@@ -215,23 +224,38 @@ class TurnProcess:
         core = _Core(self._clock, process)
         core.machine = self._machine = _machine(core)
         self._process = process
+        if self._at_once:
+            self._machine.destroy()
+        elif self._to_end:
+            self._machine.end()
 
     def never_started(self, reason: str) -> None:
         """It could not even be started: the verdict says so."""
         self.process_ended(SetupFailed(reason))
 
     def end(self, why: EndedBy) -> None:
-        """Ask it to end: INT, then TERM, then KILL. The first reason given stands."""
-        if self._machine is not None and self._ended_by == EndedBy.itself():
-            self._ended_by = why
+        """Ask it to end: INT, then TERM, then KILL. The first reason given stands.
+
+        One that has not started yet is ended as soon as it has.
+        """
+        self._because(why)
+        if self._machine is not None:
             self._machine.end()
 
     def destroy(self, why: EndedBy) -> None:
         """End it and all that it started, at once."""
+        self._because(why)
+        self._at_once = True
         if self._machine is not None:
-            if self._ended_by == EndedBy.itself():
-                self._ended_by = why
             self._machine.destroy()
+
+    def _because(self, why: EndedBy) -> None:
+        if not self._to_end:
+            self._ended_by = why
+
+    @property
+    def _to_end(self) -> bool:
+        return self._ended_by != EndedBy.itself()
 
     def clean_up(self) -> Deferred[None]:
         """End what the process left behind; fires when nothing is left."""
@@ -242,8 +266,9 @@ class TurnProcess:
     def stdout_received(self, data: bytes) -> None:
         """See :class:`IProcessObserver`."""
         self._heard()
-        for line in self._reader.feed(data):
-            self._take(line)
+        self._lines = chain(self._lines, self._reader.feed(data))
+        if self._more is None:
+            self._take_some()
 
     def stderr_received(self, data: bytes) -> None:
         """See :class:`IProcessObserver`."""
@@ -256,7 +281,9 @@ class TurnProcess:
         for timer in (self._silence, self._overtime, self._quiet_timer):
             if timer.active():
                 timer.cancel()
-        for line in self._reader.finish():
+        if self._more is not None:
+            self._more.cancel()
+        for line in chain(self._lines, self._reader.finish()):
             self._take(line)
         if self._machine is not None:
             self._machine.gone()
@@ -274,6 +301,24 @@ class TurnProcess:
             return Verdict(
                 Outcome.FAILED, "what claude said could not be judged: see the log"
             )
+
+    def _take_some(self) -> None:
+        """Take what lines there are; if those are many, leave the process unread meanwhile."""
+        paused, self._more = self._more is not None, None
+        taken = 0
+        for line in islice(self._lines, LINES_AT_ONCE):
+            self._take(line)
+            taken += 1
+        if taken == LINES_AT_ONCE:
+            # One that is being ended is to be read to its end soon.
+            breath = 0.0 if self._to_end else BREATH
+            self._more = self._clock.callLater(breath, self._take_some)
+            if not paused and self._process is not None:
+                self._process.pause()
+        else:
+            self._lines = iter(())
+            if paused and self._process is not None:
+                self._process.resume()
 
     def _take(self, line: StreamLine) -> None:
         said = self.reading.result_said

@@ -9,8 +9,9 @@ from twisted.logger import Logger
 from hyperhive.agents import prompts
 from hyperhive.agents.claude import COMPACT
 from hyperhive.agents.launcher import ILauncher
+from hyperhive.agents.notices import about
 from hyperhive.agents.outcome import EndedBy, Verdict
-from hyperhive.agents.policy import aftermath, login_notice
+from hyperhive.agents.policy import Aftermath, aftermath, login_notice
 from hyperhive.agents.registry import Registry
 from hyperhive.agents.stream import StreamLine, for_display
 from hyperhive.agents.turn import TurnLimits, TurnProcess
@@ -26,7 +27,7 @@ from hyperhive.messages.interfaces import (
     TurnEnd,
     TurnRecord,
 )
-from hyperhive.names import OPERATOR
+from hyperhive.names import MANAGER, OPERATOR
 from hyperhive.store.agents import AgentRow
 
 
@@ -36,6 +37,7 @@ class Workshop:
 
     :param now: the wall clock.
     :param changed: told the agent's name when what is shown of it changed.
+    :param revision: the hyperhive that runs; what another has built is out of date.
     """
 
     clock: IReactorTime
@@ -46,12 +48,14 @@ class Workshop:
     limits: TurnLimits
     now: Callable[[], float]
     changed: Callable[[str], None]
+    revision: str
 
 
 class Work:
     """A turn that is begun (:class:`hyperhive.agents.loop.IWork`).
 
     :param model: which model is asked.
+    :param limits: the watchdogs of this turn.
     :param settled: told how it ended, once that is written.
     :param compacted: the session was compacted because this message did not fit.
     """
@@ -64,6 +68,7 @@ class Work:
         turn: Turn,
         kind: str,
         model: str,
+        limits: TurnLimits,
         settled: Callable[["Work", TurnRecord], None],
         compacted: bool = False,
     ) -> None:
@@ -71,21 +76,23 @@ class Work:
         self.turn = turn
         self.started_at = turn.started_at
         self.verdict: Verdict | None = None
+        self.limits = limits
         self._shop = shop
         self._model = model
         self._settled = settled
         self._compacted = compacted
-        self._ending: EndedBy | None = None
-        self._at_once = False
+        self._session_over = False
         self._record: TurnRecord | None = None
         self._process = TurnProcess(
             shop.clock,
-            shop.limits,
+            limits,
             self._line_seen,
             self._note,
             lambda: shop.changed(turn.agent),
         )
         self._connected: bool | None = None
+        #: Whether the agent's login changed during this turn.
+        self.login_came = False
         #: When claude was last heard of (POSIX time).
         self.heard_at = turn.started_at
 
@@ -129,10 +136,6 @@ class Work:
         self._process.started(
             await shop.launcher.launch(row, self._model, prompt, self._process)
         )
-        if self._ending is not None:
-            # It was asked to end before there was anything to end.
-            end = self._process.destroy if self._at_once else self._process.end
-            end(self._ending)
 
     @deferred
     async def settle(self) -> None:
@@ -148,12 +151,19 @@ class Work:
         shop, turn, verdict = self._shop, self.turn, self.verdict
         assert verdict is not None
         reading = self._process.reading
-        after = aftermath(verdict, shop.registry.row(turn.agent), shop.now())
+        after = Aftermath()
+        if (
+            turn.agent in shop.registry
+        ):  # else it was destroyed with a turn that clung on
+            row = shop.registry.row(turn.agent)
+            after = aftermath(verdict, row, shop.now(), self.login_came)
         changes = after.changes | self._learnt(verdict)
         notices = []
         if after.needs_login:
             remedy = shop.launcher.login_remedy(turn.agent)
             notices.append(Notice(OPERATOR, login_notice(turn.agent, remedy)))
+            if turn.agent != MANAGER:
+                notices.append(about("needs_login", turn.agent))
         end = TurnEnd(
             verdict.outcome,
             verdict.note,
@@ -188,6 +198,8 @@ class Work:
         """What claude said of its session and of the size of its context."""
         reading = self._process.reading
         changes: dict[str, object] = {}
+        if self._session_over:
+            return changes
         if reading.session_id is not None:
             changes |= {"session_id": reading.session_id, "fresh_session": False}
         if reading.usage.context is not None:
@@ -196,15 +208,16 @@ class Work:
             changes["context"] = reading.compacted_to
         return changes
 
+    def end_session(self) -> None:
+        """Nothing is to go on with its session: what it says of that counts no more."""
+        self._session_over = True
+
     def end(self, why: EndedBy) -> None:
         """Interrupt claude, then go on to harder means."""
-        self._ending = self._ending or why
         self._process.end(why)
 
     def destroy(self, why: EndedBy) -> None:
         """End claude and all that it started, at once."""
-        self._ending = self._ending or why
-        self._at_once = True
         self._process.destroy(why)
 
     def _announce(self) -> None:

@@ -27,6 +27,10 @@ class NotRunning(DriverError):
     """The container is there and not running."""
 
 
+class StartFailed(DriverError):
+    """The container did not start; the text ends with what it said last."""
+
+
 class DriverMissing(DriverError):
     """What the driver needs is not installed; the text says what to install."""
 
@@ -94,7 +98,8 @@ class Command:
     """
 
     argv: tuple[str, ...]
-    environment: Mapping[str, str]
+    # Holds keys, and messages: not for a log.
+    environment: Mapping[str, str] = field(repr=False)
     directory: str
     stdin: bytes = field(default=b"", repr=False)
 
@@ -234,7 +239,8 @@ class IContainerDriver(Interface):
     def create(spec: ContainerSpec) -> Deferred[None]:
         """Make the container, or change the one that is there to ``spec``.
 
-        It is not started by this, and a running one stays running.
+        It is not started by this, and a running one stays running; for what runs in
+        it a change may hold only from its next start.
 
         :raises InvalidSpec: for a spec that can't work (a source that is
             missing, a path with characters that a driver can't pass on).

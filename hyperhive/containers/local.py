@@ -31,8 +31,10 @@ from hyperhive.containers.interfaces import (
 #: After its exit a process's output is at its end when nothing came for so long
 #: (seconds), although something that it started still holds the streams.
 QUIET = 0.25
-#: … or after so long altogether (seconds).
+#: … or after so long altogether without a pause (seconds) …
 DRAIN = 5.0
+#: … or after so much of it (bytes): two pipes hold no more that was its own.
+LEFT_BEHIND = 2 * 64 * 1024
 #: How much of the standard error's beginning is kept for a reason (bytes).
 STDERR_HEAD = 4096
 #: How long a killed process may take to be gone (seconds).
@@ -76,6 +78,7 @@ class LocalProcess(ProcessProtocol):
         self._exit: Failure | None = None
         self._streams: set[int] = set()
         self._paused = False
+        self._after_exit = 0
         self._quiet: IDelayedCall | None = None
         self._limit: IDelayedCall | None = None
 
@@ -183,12 +186,14 @@ class LocalProcess(ProcessProtocol):
         """Pass it on."""
         self._heard()
         self._observer.stdout_received(data)
+        self._count(data)
 
     def errReceived(self, data: bytes) -> None:
         """Pass it on, and keep the beginning."""
         self._heard()
         self.stderr_head += data[: STDERR_HEAD - len(self.stderr_head)]
         self._observer.stderr_received(data)
+        self._count(data)
 
     def childConnectionLost(self, childFD: int) -> None:
         """One of its streams is at its end."""
@@ -207,9 +212,19 @@ class LocalProcess(ProcessProtocol):
         if self._quiet is not None:
             self._quiet.reset(QUIET)
 
+    def _count(self, data: bytes) -> None:
+        """After its exit: know when the rest can't be its own, however slowly it is read."""
+        if self._exit is not None:
+            self._after_exit += len(data)
+            if self._after_exit > LEFT_BEHIND:
+                self._drain()
+
     def _drain(self) -> None:
         """Give its streams some time to end, which what it started may hold open."""
         if self._exit is None or self._paused or self.told.happened:
+            return
+        if self._after_exit > LEFT_BEHIND:
+            self._close()
             return
         self._stop_draining()
         self._quiet = self._reactor.callLater(QUIET, self._close)

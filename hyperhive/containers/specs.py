@@ -97,28 +97,31 @@ def enclosing(spec: ContainerSpec, destination: str) -> Bind | None:
     return max(around, key=lambda bind: len(bind.destination), default=None)
 
 
-def path_inside(spec: ContainerSpec, path: Path) -> str:
+def path_inside(
+    spec: ContainerSpec, path: Path, system: tuple[str, ...] = SYSTEM
+) -> str:
     """How a path of the host is called in a container that sees its binds and the system.
 
     A symlink stays one where it leads to the same place inside; otherwise it is
     what it leads to.
 
+    :param system: the folders of the host that are the same inside.
     :raises InvalidSpec: if it can't be seen from inside.
     """
     literal = canonical(path)
     target = Path(os.path.realpath(path))
-    inside = _translated(spec, target)
+    inside = _translated(spec, target, system)
     if inside is None:
         raise InvalidSpec(
             f"{path} can't be seen from inside {spec.name}: it is neither bound nor a "
             "part of the system."
         )
     if inside == str(target):
-        return _translated(spec, literal) or inside
+        return _translated(spec, literal, system) or inside
     return inside
 
 
-def _translated(spec: ContainerSpec, path: Path) -> str | None:
+def _translated(spec: ContainerSpec, path: Path, system: tuple[str, ...]) -> str | None:
     """Where a canonical path is inside, if the container sees it."""
     around = [
         (canonical(bind.source), bind)
@@ -130,7 +133,7 @@ def _translated(spec: ContainerSpec, path: Path) -> str | None:
         over = (one for one in spec.binds if lies_in(inside, one.destination))
         if max(over, key=lambda one: len(one.destination)) == bind:
             return inside
-    if any(lies_in(str(path), folder) for folder in SYSTEM):
+    if any(lies_in(str(path), folder) for folder in system):
         return str(path)
     return None
 

@@ -15,8 +15,11 @@ from hyperhive.agents.interfaces import (
     IAgents,
     InvalidModel,
     NoSuchAgent,
+    NoSuchTombstone,
+    NotAllowed,
     NothingRunning,
     NotTheManager,
+    Tombstone,
 )
 from hyperhive.deferreds import deferred
 from hyperhive.messages.interfaces import Outcome, TurnRecord, Usage
@@ -47,6 +50,8 @@ class FakeAgents:
     :param names: agents that exist besides the manager; all run and are idle.
     :ivar calls: what was asked to be done, in order, also what then failed.
     :ivar failures: by a method's name, what each call of it fails with from now on.
+    :ivar recipients: by an agent's name, to whom it may write; else to everybody.
+    :ivar kept: what destroyed agents have left, by name.
     :ivar events: by an agent's name, its stored events; an event's number is its
         place, from 1.
     """
@@ -55,6 +60,8 @@ class FakeAgents:
         self.calls: list[Call] = []
         self.failures: dict[str, Exception] = {}
         self.events: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.recipients: dict[str, tuple[str, ...]] = {}
+        self.kept: dict[str, Tombstone] = {}
         self._held: defaultdict[str, list[Deferred[None]]] = defaultdict(list)
         self._holding: set[str] = set()
         self._turns = 0
@@ -195,6 +202,12 @@ class FakeAgents:
         await self._asked("restart", name=name, by=by)
         self.change(name, running=True, failed=False, working=False, tool=None)
 
+    def check_recipient(self, name: str, to: str) -> None:
+        """See IAgents."""
+        allowed = self.recipients.get(name)
+        if allowed is not None and to not in allowed:
+            raise NotAllowed(f"{name} may write only to: {', '.join(allowed)}.")
+
     @deferred
     async def destroy(self, name: str, purge: bool = False) -> None:
         """See IAgents."""
@@ -203,6 +216,23 @@ class FakeAgents:
             raise NotTheManager("The manager can't be destroyed.")
         await self._asked("destroy", name=name, purge=purge)
         del self._statuses[name]
+        if not purge:
+            self.kept[name] = Tombstone(name, 4096, NOW, True)
+
+    @deferred
+    async def tombstones(self) -> list[Tombstone]:
+        """See IAgents."""
+        return [self.kept[name] for name in sorted(self.kept)]
+
+    @deferred
+    async def purge(self, name: str) -> None:
+        """See IAgents."""
+        if name in self._statuses:
+            raise AgentExists(f"There is an agent {name!r}: destroy it first.")
+        if check_new_agent_name(name) not in self.kept:
+            raise NoSuchTombstone(f"Nothing is kept of {name!r}.")
+        await self._asked("purge", name=name)
+        del self.kept[name]
 
     @deferred
     async def set_paused(self, name: str, paused: bool) -> None:

@@ -19,6 +19,7 @@ from hyperhive.agents.claude import (
     turn_command,
     write_turn_files,
 )
+from hyperhive.agents.config import AgentConfig, McpServer, Tools
 from hyperhive.agents.executable import Executable
 from hyperhive.containers.interfaces import Command
 from hyperhive.settings import Layout
@@ -54,6 +55,7 @@ def command(
     prompt: str = "Message 1",
     fresh: bool = False,
     environment: Mapping[str, str] | None = None,
+    config: AgentConfig = AgentConfig(),  # noqa: B008  # it is frozen
 ) -> Command:
     """The command of a turn of bob, where every path has ``/in`` before it."""
     return turn_command(
@@ -69,6 +71,7 @@ def command(
         environment=environment or {},
         temporary="/tmp",
         inside=lambda path: f"/in{path}",
+        config=config,
     )
 
 
@@ -119,9 +122,9 @@ class TurnCommandTests(SynchronousTestCase):
                 *("--mcp-config", "/in/run/hive/m", "--strict-mcp-config"),
                 *("--tools", "Bash,Read,Write,Edit,Glob,Grep"),
                 "--allowedTools",
-                "Bash Read Write Edit Glob Grep mcp__hyperhive__send "
-                "mcp__hyperhive__recv mcp__hyperhive__set_status "
-                "mcp__hyperhive__whoami",
+                "Read,Write,Edit,Glob,Grep,Bash,mcp__hyperhive__send,"
+                "mcp__hyperhive__recv,mcp__hyperhive__set_status,"
+                "mcp__hyperhive__whoami,mcp__hyperhive__ask_operator",
             ),
         )
 
@@ -135,8 +138,30 @@ class TurnCommandTests(SynchronousTestCase):
     def test_the_managers_tools(self) -> None:
         """The manager may call its tools, an agent may not."""
         for role, may in (("manager", True), ("agent", False)):
-            allowed = value(command(role=role).argv, "--allowedTools").split()
+            allowed = value(command(role=role).argv, "--allowedTools").split(",")
             self.assertEqual("mcp__hyperhive__kill" in allowed, may)
+
+    def test_configured_tools(self) -> None:
+        """Only the tools of its configuration, and of Bash only the patterns."""
+        config = AgentConfig(
+            tools=Tools(("Bash", "Read"), ("git *", "ls")),
+            mcp_servers={"issues": McpServer("issue-server")},
+        )
+        argv = command(config=config).argv
+        self.assertEqual(value(argv, "--tools"), "Bash,Read")
+        self.assertEqual(
+            value(argv, "--allowedTools").split(",")[:4],
+            ["Read", "mcp__issues", "Bash(git *)", "Bash(ls)"],
+        )
+        none = command(config=AgentConfig(tools=Tools((), ("git *",)))).argv
+        self.assertEqual(value(none, "--tools"), "")
+        self.assertNotIn("Bash", value(none, "--allowedTools"))
+
+    def test_configured_environment(self) -> None:
+        """What it sets is there; what the hive and the operator set wins."""
+        config = AgentConfig(environment={"EDITOR": "true", "DISABLE_TELEMETRY": "0"})
+        given = command(config=config, environment={"EDITOR": "vi"}).environment
+        self.assertEqual((given["EDITOR"], given["DISABLE_TELEMETRY"]), ("vi", "1"))
 
     def test_a_fresh_session(self) -> None:
         """It goes on with nothing."""
@@ -203,10 +228,13 @@ class TurnFilesTests(SynchronousTestCase):
         """A socket directory."""
         self.directory = Path(self.mktemp())
         self.directory.mkdir(parents=True)
+        self.servers: dict[str, McpServer] = {}
 
     def write(self) -> TurnFiles:
         """Write the files."""
-        return write_turn_files(self.directory, "You are bob.", "/run/hive/mcp.sock")
+        return write_turn_files(
+            self.directory, "You are bob.", "/run/hive/mcp.sock", self.servers
+        )
 
     def test_what_is_in_them(self) -> None:
         """Valid JSON, one MCP server over the agent's socket, and the prompt; readable, and nothing besides."""
@@ -241,6 +269,19 @@ class TurnFilesTests(SynchronousTestCase):
         self.assertIs(SETTINGS["disableAllHooks"], True)
         self.assertEqual(SETTINGS["cleanupPeriodDays"], 3650)
 
+    def test_its_own_servers(self) -> None:
+        """The agent's MCP servers are beside the hive's, and can't take its place."""
+        self.servers = {
+            "issues": McpServer("issue-server", ("--stdio",), {"TOKEN": "x"}),
+            "hyperhive": McpServer("evil"),
+        }
+        servers = json.loads(self.write().mcp_config.read_text())["mcpServers"]
+        self.assertEqual(
+            servers["issues"],
+            {"command": "issue-server", "args": ["--stdio"], "env": {"TOKEN": "x"}},
+        )
+        self.assertEqual(servers["hyperhive"]["command"], "socat")
+
     def test_again(self) -> None:
         """They are replaced, also where the agent has written to them."""
         self.write().settings.write_text("{}")
@@ -269,7 +310,7 @@ class TurnFilesTests(SynchronousTestCase):
     def test_no_directory(self) -> None:
         """A missing directory is the same error."""
         with self.assertRaises(FilesInTheWay):
-            write_turn_files(self.directory / "none", "", "")
+            write_turn_files(self.directory / "none", "", "", {})
 
 
 class AuthTests(SynchronousTestCase):

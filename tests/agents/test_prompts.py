@@ -143,7 +143,15 @@ class SystemPromptTests(SynchronousTestCase):
 
     def prompt(self, role: str, name: str) -> str:
         """The system prompt with usual values."""
-        return prompts.system_prompt(role, name, notes="/state", recv_wait=60.0)
+        return prompts.system_prompt(
+            role,
+            name,
+            notes="/state",
+            recv_wait=60.0,
+            proposed="/agents",
+            applied="/applied",
+            entry="agent.toml",
+        )
 
     def test_an_agent(self) -> None:
         """Its name, its notes, the limits, whom to turn to, and none of the manager's tools."""
@@ -168,13 +176,23 @@ class SystemPromptTests(SynchronousTestCase):
         """Its part, every tool that it has, and that it turns to the operator."""
         prompt = self.prompt("manager", "hm1nd")
         self.assertIn("You are `hm1nd`, the manager", prompt)
-        self.assertIn("write to the operator", prompt)
+        for words in (
+            "/agents/<name>",
+            "/applied/<name>.git",
+            "`agent.toml`",
+            "nobody but the operator approves it",
+            "not to be trusted",
+            "cheaper way",
+        ):
+            self.assertIn(words, prompt)
         for tool in HIVE_TOOLS["manager"]:
             self.assertIn(f"`mcp__hyperhive__{tool}`", prompt)
 
     def test_the_notes_are_where_the_container_has_them(self) -> None:
         """Without isolation they are elsewhere, and the prompt says where."""
-        prompt = prompts.system_prompt("agent", "bob", "/srv/bob/state", 5.0)
+        prompt = prompts.system_prompt(
+            "agent", "bob", "/srv/bob/state", 5.0, "", "", "agent.toml"
+        )
         self.assertIn("`/srv/bob/state/notes.md`", prompt)
         self.assertNotIn("`/state", prompt)
 

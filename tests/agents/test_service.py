@@ -4,21 +4,25 @@ import json
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from hyperhive.agents.config import configuration
 from hyperhive.agents.history import History
 from hyperhive.agents.interfaces import (
     AgentExists,
+    Deployment,
     IAgents,
+    IAgentSurface,
     InvalidModel,
     NoSuchAgent,
     NothingRunning,
     NotTheManager,
 )
+from hyperhive.agents.jobs import JobCancelled, JobQueue, ShuttingDown
 from hyperhive.agents.launcher import ILauncher
 from hyperhive.agents.service import Agents
 from hyperhive.bus import Event, EventBus
@@ -28,7 +32,9 @@ from hyperhive.containers.interfaces import (
     DriverError,
     IContainerProcess,
     IProcessObserver,
+    Limits,
     Lost,
+    TimedOut,
 )
 from hyperhive.deferreds import deferred
 from hyperhive.messages.broker import Broker
@@ -40,6 +46,8 @@ from hyperhive.store.database import Database
 from hyperhive.store.migrations import BROKER, EVENTS
 from hyperhive.testing.containers import MemoryDriver, MemoryProcess
 
+#: The hyperhive that runs.
+REVISION = "1"
 RESULT = {"type": "result", "subtype": "success", "is_error": False, "result": "hi"}
 INIT = {
     "type": "system",
@@ -73,9 +81,10 @@ class StubLauncher:
     def prepare(self, name: str) -> None:
         """See :class:`ILauncher`."""
 
-    def spec(self, name: str) -> ContainerSpec:
+    def spec(self, row: AgentRow) -> ContainerSpec:
         """See :class:`ILauncher`."""
-        return ContainerSpec(container_name(name))
+        limits = configuration(row).limits.container
+        return ContainerSpec(container_name(row.name), limits=limits)
 
     @deferred
     async def launch(
@@ -129,6 +138,7 @@ class SwarmTestCase(SynchronousTestCase):
         )
         self.history.start()
         self.launcher = StubLauncher(self.driver)
+        self.jobs = JobQueue(self.database, self.broker, self.bus, self.clock.seconds)
         self.agents = Agents(
             self.clock,
             self.settings,
@@ -138,9 +148,13 @@ class SwarmTestCase(SynchronousTestCase):
             self.driver,
             self.launcher,
             self.history,
+            self.jobs,
+            REVISION,
             self.clock.seconds,
         )
         self.successResultOf(self.agents.recover())
+        # It is told of much: its turns would be in the way of the others'.
+        self.do(self.agents.set_paused("hm1nd", True))
 
     def die(self) -> None:
         """End the daemon as kill -9 does; stores and containers stay."""
@@ -193,6 +207,11 @@ class SwarmTestCase(SynchronousTestCase):
             },
             {**RESULT, "is_error": True},
         )
+
+    def told(self) -> list[dict[str, Any]]:
+        """What the manager was told, in order."""
+        rows = self.successResultOf(self.broker.inbox("manager"))
+        return [json.loads(row.body) for row in rows]
 
     def message(self, id: int, box: str = "bob") -> Message:
         """A message as it is now."""
@@ -348,6 +367,54 @@ class TurnTests(SwarmTestCase):
         self.agents.login_changed("bob")
         self.clock.advance(0)
         self.assertEqual(self.state(), "working")
+        # Of a login that nothing waits for, nobody is told.
+        self.agents.login_changed("bob")
+        self.assertEqual(
+            self.told()[-2:],
+            [
+                {"event": "needs_login", "agent": "bob"},
+                {"event": "logged_in", "agent": "bob"},
+            ],
+        )
+
+    def test_login_that_changes_twice(self) -> None:
+        """Two changes of a login in a row are one login to the manager."""
+        self.send("hello")
+        self.fail("authentication_failed")
+        held: list[tuple[Any, Any, Deferred[Any]]] = []
+
+        def later(act: Any, notices: Any) -> Deferred[Any]:
+            held.append((act, notices, Deferred()))
+            return held[-1][2]
+
+        tell = self.broker.tell
+        self.patch(self.broker, "tell", later)
+        for _ in range(2):
+            self.agents.login_changed("bob")
+        for act, notices, told in held:
+            tell(act, notices).chainDeferred(told)
+        self.assertEqual(self.told()[-1], {"event": "logged_in", "agent": "bob"})
+        self.assertEqual(self.told()[-2], {"event": "needs_login", "agent": "bob"})
+        self.clock.advance(0)
+        self.assertEqual(self.state(), "working")
+
+    def test_login_that_comes_in_a_failing_turn(self) -> None:
+        """It is tried once, after a pause, before the agent is said to need one."""
+        message = self.send("hello")
+        self.agents.login_changed("bob")
+        self.fail("authentication_failed")
+        self.assertEqual(self.state(), "crashed")
+        self.clock.advance(5)
+        self.clock.advance(0)
+        self.assertEqual(self.state(), "working")
+        self.agents.login_changed("bob")
+        self.fail("authentication_failed")
+        self.assertEqual(self.state(), "needs login")
+        self.assertEqual(self.message(message).attempts, 0)
+        self.agents.login_changed("bob")
+        self.clock.advance(0)
+        self.say(INIT, RESULT)
+        self.assertEqual(self.message(message).state, MessageState.DONE)
 
     def test_no_login_yet(self) -> None:
         """An agent without any login is given nothing."""
@@ -423,6 +490,20 @@ class TurnTests(SwarmTestCase):
         self.assertEqual(self.agents.status("bob").model, "haiku")
         self.failureResultOf(self.agents.set_model("bob", "--dangerous"), InvalidModel)
 
+    def test_compaction_that_can_not_begin(self) -> None:
+        """A store that refuses it for now does not forget that it was asked for."""
+        self.send("hello")
+        self.say(INIT, RESULT)
+        refused: Deferred[None] = fail(OSError("no disk"))
+        begin = self.broker.begin_turn
+        self.patch(self.broker, "begin_turn", lambda *_: refused)
+        self.do(self.agents.compact("bob"))
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.patch(self.broker, "begin_turn", begin)
+        self.clock.advance(5)
+        self.clock.advance(0)
+        self.assertEqual(self.claude().command.stdin, b"/compact")
+
     def test_new_session(self) -> None:
         """The next turn is fresh, the one after it goes on."""
         self.do(self.agents.new_session("bob"))
@@ -430,6 +511,18 @@ class TurnTests(SwarmTestCase):
             self.send("hello")
             self.say(INIT, RESULT)
         self.assertEqual(self.launcher.fresh, [True, False])
+
+    def test_new_session_in_a_turn(self) -> None:
+        """A turn that runs when it is asked for does not take it back at its end."""
+        self.send("one")
+        self.say(INIT, exit=False)
+        self.do(self.agents.new_session("bob"))
+        self.say(FULL, RESULT)
+        self.assertIsNone(self.agents.status("bob").context)
+        for _ in range(2):
+            self.send("more")
+            self.say(INIT, RESULT)
+        self.assertEqual(self.launcher.fresh, [False, True, False])
 
     def test_claude_without_tools(self) -> None:
         """A claude that has no connection to the hive is ended: it can answer nobody."""
@@ -451,6 +544,10 @@ class TurnTests(SwarmTestCase):
         self.assertEqual(self.message(message).state, MessageState.QUEUED)
         [end] = self.of_kind("turn_end")
         self.assertEqual(end["outcome"], "vanished")
+        self.assertEqual(
+            self.told()[-1],
+            {"event": "container_crash", "agent": "bob", "note": "out of memory"},
+        )
         self.clock.advance(3600)
         self.do(self.agents.start("bob", "operator"))
         self.clock.advance(0)
@@ -571,6 +668,79 @@ class LifeTests(SwarmTestCase):
             b'{"event": "started", "by": "manager"}', self.claude().command.stdin
         )
 
+    def test_crash_of_the_manager(self) -> None:
+        """Of its own crash the operator is told."""
+        self.driver.crash("hm1nd", "out of memory")
+        [notice] = self.successResultOf(self.broker.inbox("operator"))
+        self.assertIn("out of memory", notice.body)
+
+    def test_what_the_manager_is_told(self) -> None:
+        """Of each agent that comes, goes or is killed by somebody else."""
+        self.do(self.agents.spawn("bob"))
+        self.do(self.agents.set_paused("bob", True))
+        self.do(self.agents.stop("bob", "manager", graceful=False))
+        self.do(self.agents.start("bob", "manager"))
+        self.do(self.agents.stop("bob", "operator", graceful=False))
+        self.do(self.agents.destroy("bob"))
+        self.assertEqual(
+            self.told(),
+            [
+                {"event": "spawned", "agent": "bob", "ok": True},
+                {"event": "killed", "agent": "bob"},
+                {"event": "destroyed", "agent": "bob"},
+            ],
+        )
+
+    def test_deployment(self) -> None:
+        """Another configuration: the turn ends first, the agent is shown so, and told."""
+        self.do(self.agents.spawn("bob"))
+        self.send("hello")
+        new = Deployment("c" * 40, "deployed/7", "{}", None, REVISION)
+        done = self.deploy(new)
+        self.assertNoResult(done)
+        self.assertEqual(self.state(), "rebuilding")
+        self.assertIsNone(self.agents.deployment("bob").sha)
+        self.say(INIT, RESULT)
+        self.successResultOf(done)
+        self.assertEqual(self.agents.deployment("bob"), new)
+        status = self.agents.status("bob")
+        self.assertEqual(
+            (status.deployed_sha, status.needs_update, status.running),
+            ("c" * 40, False, True),
+        )
+
+    def test_deployment_that_does_not_start(self) -> None:
+        """The agent goes on with what it had, and who asked hears why."""
+        self.do(self.agents.spawn("bob"))
+        first = Deployment("a" * 40, "deployed/1", "{}", None, REVISION)
+        self.successResultOf(self.deploy(first))
+        start, errors = self.driver.start, [DriverError("no such bind")]
+        self.patch(
+            self.driver,
+            "start",
+            lambda name: fail(errors.pop()) if errors else start(name),
+        )
+        failed = self.deploy(Deployment("b" * 40, "deployed/2", "{}", None, REVISION))
+        self.assertIn("no such bind", str(self.failureResultOf(failed).value))
+        self.assertEqual(self.agents.deployment("bob"), first)
+        self.assertTrue(self.agents.status("bob").running)
+        self.send("hello")
+        self.assertEqual(self.state(), "working")
+
+    def test_out_of_date(self) -> None:
+        """What another hyperhive has built is shown to need an update."""
+        self.do(self.agents.spawn("bob"))
+        self.successResultOf(
+            self.deploy(Deployment("a" * 40, "deployed/1", "{}", None, "0"))
+        )
+        self.assertTrue(self.agents.status("bob").needs_update)
+
+    @deferred
+    async def deploy(self, deployment: Deployment) -> None:
+        """Let bob run with something else."""
+        async with self.jobs.job("rebuild", "bob", "operator") as job:
+            await self.agents.deploy("bob", deployment, job)
+
     def test_restart(self) -> None:
         """Stopped, started, and told."""
         self.do(self.agents.spawn("bob"))
@@ -594,6 +764,42 @@ class LifeTests(SwarmTestCase):
         gone = [e for e in self.of_kind("agent_state") if e.get("gone")]
         self.assertEqual([event["name"] for event in gone], ["bob"])
 
+    def test_destroy_with_a_broken_surface(self) -> None:
+        """Its container goes, whatever can't be closed."""
+
+        @implementer(IAgentSurface)
+        class Broken:
+            def agent_added(self, name: str, role: str) -> Deferred[None]:
+                return succeed(None)
+
+            def agent_removed(self, name: str) -> Deferred[None]:
+                raise KeyError(name)
+
+        self.agents.add_surface(Broken())
+        self.do(self.agents.spawn("bob"))
+        self.do(self.agents.destroy("bob"))
+        self.assertNotIn("h-bob", self.successResultOf(self.driver.statuses()))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_destroy_with_a_turn_that_can_not_be_ended(self) -> None:
+        """When that ends at last, its slot is free again and nothing is tried for ever."""
+        self.do(self.agents.spawn("bob"))
+        self.send("hello")
+        process = self.claude()
+        self.patch(process, "_signal", lambda number: None)
+        self.patch(process, "destroy", lambda: succeed(None))
+        destroyed = self.agents.destroy("bob")
+        self.clock.pump([1] * 30)
+        self.successResultOf(destroyed)
+        process.exits(1)
+        self.clock.advance(0)
+        [end] = self.of_kind("turn_end")
+        self.assertEqual((end["agent"], end["outcome"]), ("bob", "drained"))
+        for name in ("alice", "carol"):
+            self.do(self.agents.spawn(name))
+            self.send("hello", name)
+            self.assertEqual(self.state(name), "working")
+
     def test_manager_is_not_destroyed(self) -> None:
         """There is always a manager."""
         self.failureResultOf(self.agents.destroy("hm1nd"), NotTheManager)
@@ -609,6 +815,61 @@ class LifeTests(SwarmTestCase):
         self.clock.advance(0)
         self.successResultOf(drained)
         self.assertEqual(self.message(message).state, MessageState.QUEUED)
+
+    def test_no_turn_begins_in_a_shutdown(self) -> None:
+        """An operation that ends meanwhile lets no turn begin; a new one is refused."""
+        for name in ("alice", "bob"):
+            self.do(self.agents.spawn(name))
+            self.send("hello", name)
+        restarted = self.agents.restart("bob", "operator")
+        self.jobs.close()
+        drained = self.agents.drain()
+        self.failureResultOf(restarted, JobCancelled)
+        self.send("more")
+        self.say(INIT, RESULT)
+        self.failureResultOf(self.agents.start("bob", "manager"), ShuttingDown)
+        self.driver.processes[0].exits(0)
+        self.clock.advance(0)
+        self.successResultOf(drained)
+        self.assertEqual(len(self.driver.processes), 2)
+
+    def test_agent_that_comes_in_a_shutdown(self) -> None:
+        """One that is just being made waits for the next daemon with its first turn."""
+        added: Deferred[None] = Deferred()
+
+        @implementer(IAgentSurface)
+        class Surface:
+            def agent_added(self, name: str, role: str) -> Deferred[None]:
+                return added
+
+            def agent_removed(self, name: str) -> Deferred[None]:
+                return succeed(None)
+
+        self.agents.add_surface(Surface())
+        spawned = self.agents.spawn("bob")
+        self.send("hello")
+        self.jobs.close()
+        self.successResultOf(self.agents.drain())
+        added.callback(None)
+        self.successResultOf(spawned)
+        self.clock.advance(0)
+        self.assertEqual(self.driver.processes, [])
+
+    def test_container_that_does_not_stop(self) -> None:
+        """It is shown as what it is, and given no message that could only fail."""
+        self.do(self.agents.spawn("bob"))
+
+        def stop(name: str) -> Deferred[None]:
+            self.driver.crash(name, "it does not stop")
+            return fail(TimedOut("it does not stop"))
+
+        # What is not asked for is told of by a watch, which records have not.
+        self.patch(self.driver, "_callbacks", [])
+        self.patch(self.driver, "stop", stop)
+        self.failureResultOf(self.agents.restart("bob", "operator"), TimedOut)
+        self.assertEqual(self.state(), "failed")
+        message = self.send("hello")
+        self.assertEqual(self.message(message).attempts, 0)
 
     def test_shutdown_with_a_turn_that_can_not_be_ended(self) -> None:
         """It does not keep the daemon for ever."""
@@ -637,6 +898,20 @@ class LifeTests(SwarmTestCase):
         self.say(INIT, RESULT)
         self.assertEqual(self.broker.unread("bob"), 0)
 
+    def test_restart_with_another_claude(self) -> None:
+        """A container that went on running sees what this daemon's claude needs."""
+        self.do(self.agents.spawn("bob"))
+        limits = Limits(tasks=7)
+        self.die()
+        self.patch(
+            StubLauncher,
+            "spec",
+            lambda _, row: ContainerSpec(container_name(row.name), limits=limits),
+        )
+        self.launch()
+        self.assertEqual(self.driver.spec("h-bob").limits, limits)
+        self.assertTrue(self.agents.status("bob").running)
+
     def test_restart_of_the_host(self) -> None:
         """Agents that were to run are started and told; stopped ones stay stopped."""
         for name in ("alice", "bob"):
@@ -646,9 +921,10 @@ class LifeTests(SwarmTestCase):
         self.launch()
         self.clock.advance(0)
         self.assertEqual(self.state("alice"), "stopped")
-        prompts = [process.command.stdin for process in self.driver.processes]
-        self.assertEqual(len(prompts), 2)
-        self.assertIn(b'"started"', prompts[0])
+        [process] = self.driver.processes
+        self.assertIn(b'"started"', process.command.stdin)
+        told = self.successResultOf(self.broker.inbox("manager"))
+        self.assertEqual(json.loads(told[-1].body)["event"], "started")
 
     def test_parking_survives_a_restart(self) -> None:
         """A parked agent is still parked after a restart, and still resumes by itself."""
@@ -708,6 +984,15 @@ class LifeTests(SwarmTestCase):
         self.database.write(lambda connection: connection.execute("DELETE FROM agents"))
         self.launch()
         self.assertEqual(list(self.successResultOf(self.driver.statuses())), ["hm1nd"])
+
+    def test_left_over_container_that_stays(self) -> None:
+        """It does not keep the hive from starting."""
+        self.do(self.agents.spawn("bob"))
+        self.die()
+        self.database.write(lambda connection: connection.execute("DELETE FROM agents"))
+        self.driver.failures["destroy"] = TimedOut("it does not end")
+        self.launch()
+        self.assertEqual(self.agents.names(), ("hm1nd",))
 
     def test_one_broken_agent(self) -> None:
         """An agent that can't be recovered keeps none of the others."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from hyperhive.agents.stream import (
+    MAX_COMMAS,
     MAX_NOTE,
     StreamLine,
     StreamReader,
@@ -83,6 +84,16 @@ class ReaderTests(SynchronousTestCase):
         ):
             (only,) = StreamReader().feed(raw + b"\n")
             self.assertEqual(only, StreamLine(raw, None), raw[:20])
+
+    def test_a_line_of_very_many_values_is_skipped_and_said_to_be(self) -> None:
+        """It is not parsed, which would take long; a long text is."""
+        many = b'{"a":[' + b"0," * (MAX_COMMAS + 1) + b"0]}\n"
+        (only,) = StreamReader().feed(many)
+        self.assertTrue(only.event is None)
+        self.assertIn("skipped", only.text)
+        for event in ({"a": [0] * MAX_COMMAS}, {"a": "x" * 2 * MAX_COMMAS}):
+            (only,) = StreamReader().feed(json.dumps(event).encode() + b"\n")
+            self.assertTrue(only.event == event)
 
     def test_an_over_long_line_is_skipped_and_said_to_be(self) -> None:
         """The line goes, complete or not yet; what is before and behind it is given."""

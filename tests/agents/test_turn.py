@@ -9,7 +9,15 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from hyperhive.agents.outcome import EndedBy, Verdict
-from hyperhive.agents.turn import LINGER, QUIET, STEP, TurnLimits, TurnProcess
+from hyperhive.agents.turn import (
+    BREATH,
+    LINES_AT_ONCE,
+    LINGER,
+    QUIET,
+    STEP,
+    TurnLimits,
+    TurnProcess,
+)
 from hyperhive.containers.interfaces import (
     Exited,
     IContainerProcess,
@@ -48,9 +56,11 @@ class RecordedProcess:
 
     def pause(self) -> None:
         """See the interface."""
+        self.asked.append("pause")
 
     def resume(self) -> None:
         """See the interface."""
+        self.asked.append("resume")
 
 
 class TurnProcessTests(SynchronousTestCase):
@@ -60,11 +70,12 @@ class TurnProcessTests(SynchronousTestCase):
         """A started process that says nothing yet."""
         self.clock = Clock()
         self.notes: list[str] = []
+        self.lines: list[bytes] = []
         self.quiet: list[bool] = []
         self.turn = TurnProcess(
             self.clock,
             TurnLimits(silence=900.0, overtime=7200.0),
-            lambda line: None,
+            lambda line: self.lines.append(line.raw),
             self.notes.append,
             lambda: self.quiet.append(self.turn.quiet),
         )
@@ -202,3 +213,66 @@ class TurnProcessTests(SynchronousTestCase):
         self.assertEqual(verdict, Verdict(Outcome.FAILED, "bubblewrap is gone"))
         turn.end(EndedBy.operator())
         self.successResultOf(turn.clean_up())
+
+    def unstarted(self) -> TurnProcess:
+        """A process that is being prepared."""
+        return TurnProcess(
+            self.clock,
+            TurnLimits(900.0, 7200.0),
+            lambda line: None,
+            self.notes.append,
+            lambda: None,
+        )
+
+    def test_asked_to_end_before_the_start(self) -> None:
+        """It is ended as soon as it has started, for the first reason."""
+        turn, process = self.unstarted(), RecordedProcess()
+        turn.end(EndedBy.operator())
+        turn.end(EndedBy.drain())
+        turn.started(process)
+        self.assertEqual(process.asked, ["INT"])
+        turn.process_ended(Exited(0))
+        self.assertEqual(self.successResultOf(turn.done).outcome, Outcome.CANCELLED)
+
+    def test_killed_before_the_start(self) -> None:
+        """The same without steps."""
+        turn, process = self.unstarted(), RecordedProcess()
+        turn.destroy(EndedBy.drain())
+        turn.started(process)
+        self.assertEqual(process.asked, ["destroy"])
+
+    def test_cancelled_and_never_started(self) -> None:
+        """What was cancelled does not come back because it could not be started either."""
+        turn = self.unstarted()
+        turn.end(EndedBy.operator())
+        turn.never_started("the container is gone")
+        self.assertEqual(self.successResultOf(turn.done).outcome, Outcome.CANCELLED)
+
+    def test_flood(self) -> None:
+        """Of very many lines some are taken at a time, the process unread in between."""
+        self.turn.stdout_received(b"y\n" * (2 * LINES_AT_ONCE + 1))
+        self.assertEqual(len(self.lines), LINES_AT_ONCE)
+        self.assertEqual(self.process.asked, ["pause"])
+        self.clock.advance(BREATH)
+        self.assertEqual(len(self.lines), 2 * LINES_AT_ONCE)
+        self.assertEqual(self.process.asked, ["pause"])
+        self.clock.advance(BREATH)
+        self.assertEqual(len(self.lines), 2 * LINES_AT_ONCE + 1)
+        self.assertEqual(self.process.asked, ["pause", "resume"])
+        self.say(RESULT)
+        self.assertEqual(self.ended(Exited(0)).outcome, Outcome.OK)
+
+    def test_flood_in_order(self) -> None:
+        """What arrives, or is left, in the middle of a flood is taken in its place."""
+        self.turn.stdout_received(b"1\n" * (LINES_AT_ONCE + 1))
+        self.turn.stdout_received(b"2\n3")
+        self.ended(Exited(0))
+        self.assertEqual(self.lines[LINES_AT_ONCE:], [b"1", b"2", b"3"])
+
+    def test_end_of_a_flood(self) -> None:
+        """A process that is being ended is read without pauses, if not all at once."""
+        self.turn.end(EndedBy.operator())
+        self.turn.stdout_received(b"y\n" * (LINES_AT_ONCE + 1))
+        self.assertEqual(len(self.lines), LINES_AT_ONCE)
+        self.clock.advance(0)
+        self.assertEqual(len(self.lines), LINES_AT_ONCE + 1)

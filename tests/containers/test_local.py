@@ -6,7 +6,13 @@ import signal
 from twisted.trial.unittest import SynchronousTestCase
 
 from hyperhive.containers.interfaces import Exited, SetupFailed, Signalled, TimedOut
-from hyperhive.containers.local import DRAIN, GONE_LIMIT, QUIET, LocalProcess
+from hyperhive.containers.local import (
+    DRAIN,
+    GONE_LIMIT,
+    LEFT_BEHIND,
+    QUIET,
+    LocalProcess,
+)
 from hyperhive.testing.processes import MemoryProcessReactor, SpawnedProcess
 from tests.containers.observing import Recorder
 
@@ -112,6 +118,23 @@ class LocalProcessTests(SynchronousTestCase):
         self.process.resume()
         self.reactor.advance(QUIET)
         self.assertEqual(self.recorder.ends, [Exited(0)])
+
+    def test_flood_after_exit(self) -> None:
+        """Nor does it when its reader pauses again and again: a pipe holds only so much."""
+        child = self.spawn()
+        child.exit(streams_end=False)
+        for _ in range(LEFT_BEHIND // 8192):
+            child.feed(b"x" * 8192)
+            self.process.pause()
+            self.reactor.advance(1)
+            self.process.resume()
+        self.assertEqual(self.recorder.ends, [])
+        child.feed(b"x")
+        self.assertEqual(self.recorder.ends, [Exited(0)])
+        self.process.pause()
+        self.process.resume()
+        self.assertEqual(len(self.recorder.stdout), LEFT_BEHIND + 1)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_signals(self) -> None:
         """Signals go to the child, and to nothing once it is gone."""

@@ -4,7 +4,12 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from hyperhive.containers.interfaces import Bind, ContainerSpec, InvalidSpec
+from hyperhive.containers.interfaces import (
+    Bind,
+    Command,
+    ContainerSpec,
+    InvalidSpec,
+)
 from hyperhive.containers.specs import check_spec, path_inside
 
 
@@ -75,3 +80,14 @@ class PathTests(SynchronousTestCase):
         checked = check_spec(spec)
         self.assertEqual(checked.binds[0].source, self.base / "home")
         self.assertEqual(path_inside(spec, self.base / "home" / "x"), "/root/x")
+
+
+class CommandTests(SynchronousTestCase):
+    """What is to be run."""
+
+    def test_secrets(self) -> None:
+        """A log that shows a command shows neither keys nor messages."""
+        shown = repr(Command(("claude",), {"API_KEY": "sk-1"}, "/", b"hello"))
+        self.assertIn("claude", shown)
+        self.assertNotIn("sk-1", shown)
+        self.assertNotIn("hello", shown)

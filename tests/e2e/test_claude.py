@@ -49,6 +49,7 @@ class ClaudeTestCase(SynchronousTestCase):
         )
         self.addCleanup(self.hive.remove)
         self.hive.start()
+        self.hive.quiet()
         self.hive.do(cmd="spawn", name="bob")
         self.events = self.hive.events("turn", "stream", "message", "agent")
         self.addCleanup(self.events.close)
@@ -109,7 +110,7 @@ class TurnTests:
         self.assertEqual(asked["headers"]["x-api-key"], KEY)
         self.assertIn(self.version, asked["headers"]["user-agent"])
         self.assertIn("You are `bob`", said(asked["body"]["system"]))
-        self.assertIn("Message 1 from `operator`", said(asked["body"]["messages"]))
+        self.assertIn(" from `operator`, sent at ", said(asked["body"]["messages"]))
 
     def test_tool(self: Any) -> None:
         """A call of send is a message in the operator's inbox, stamped by the hive."""
@@ -164,7 +165,7 @@ class SessionTests(ClaudeTestCase):
         self.end()
         self.assertEqual(first["session_id"], second["session_id"])
         words = said(self.api.inferences()[-1]["body"]["messages"])
-        self.assertIn("Message 1 from `operator`", words)
+        self.assertIn(" from `operator`, sent at ", words)
         self.assertIn("The password is swordfish.", words)
 
     def test_survives(self) -> None:

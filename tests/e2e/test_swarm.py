@@ -25,6 +25,7 @@ class SwarmTestCase(SynchronousTestCase):
         self.hive = Daemon("--demo", *self.flags)
         self.addCleanup(self.hive.remove)
         self.hive.start()
+        self.hive.quiet()
         self.hive.do(cmd="spawn", name="bob")
 
     def turn(self, body: str, to: str = "bob") -> dict[str, object]:
