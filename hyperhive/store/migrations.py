@@ -125,6 +125,10 @@ BROKER = (
     ) STRICT;
     CREATE INDEX jobs_open ON jobs (id) WHERE ended_at IS NULL;
     """,
+    """
+    CREATE INDEX approvals_by_agent ON approvals (agent, id);
+    CREATE INDEX questions_ended ON questions (resolved_at) WHERE status <> 'pending';
+    """,
 )
 
 EVENTS = (

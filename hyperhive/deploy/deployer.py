@@ -1,0 +1,403 @@
+"""Carry out what was decided: from an approved commit to an agent that runs with it.
+
+The steps of a deployment, and what a daemon finds that comes after one that died there:
+
+1. the decision and the job are one transaction; a job that never began, or built, is
+   shown as interrupted, and can be run again;
+2. ``approved/<id>``, ``building/<id>``, the build: nothing that runs is touched;
+3. the turn ends, the container stops, the agent's row is written: from here on it has
+   happened, and what the row says is started, now or by the next daemon;
+4. ``main`` goes forward, ``deployed/<id>``; the job's end and all who are told of it are
+   one transaction.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from sqlite3 import Connection
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from hyperhive.agents.interfaces import Deployment
+from hyperhive.agents.jobs import INTERRUPTED, Ending, Job, JobQueue, wire
+from hyperhive.agents.notices import about, woken
+from hyperhive.agents.service import Agents
+from hyperhive.deferreds import deferred
+from hyperhive.deploy.interfaces import (
+    Deployed,
+    IBuilder,
+    IDeploys,
+    NoSuchDeployment,
+    NotAgain,
+)
+from hyperhive.deploy.repos import Diff, Proposal, Repos
+from hyperhive.errors import BadRequest, NotFound, PublicError
+from hyperhive.messages.interfaces import IBroker, Notice
+from hyperhive.names import OPERATOR, SYSTEM
+from hyperhive.store.approvals import ApprovalRow, ApprovalTable
+from hyperhive.store.database import Database
+from hyperhive.store.jobs import JobRow, JobTable
+
+#: Which commits a proposal can be compared with.
+AGAINST = ("running", "approved", "queued")
+#: What a commit is recorded as that the hive itself makes for a new agent.
+FIRST = 0  # its id, which no approval has
+FIRST_COMMIT = "The configuration that every agent begins with"
+
+
+class NothingToCompare(NotFound):
+    """There is no such commit to compare with."""
+
+
+@implementer(IDeploys)
+class Deployer:
+    """See the module.
+
+    :param revision: the hyperhive that builds; agents built by another are rebuilt.
+    :param now: the wall clock in POSIX seconds.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        repos: Repos,
+        builder: IBuilder,
+        agents: Agents,
+        jobs: JobQueue,
+        broker: IBroker,
+        database: Database,
+        revision: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._repos = repos
+        self._builder = builder
+        self._agents = agents
+        self._jobs = jobs
+        self._broker = broker
+        self._database = database
+        self._revision = revision
+        self._now = now
+        #: Told of an approval that could not be carried out, when that is written.
+        self.approval_changed: Callable[[int], None] = lambda approval: None
+
+    # What an approval is made of.
+
+    def propose(self, agent: str, commit_ref: str) -> Deferred[Proposal]:
+        """Fetch a commit out of the proposed repo, check it and pin it.
+
+        :raises PublicError: a sentence for who proposed it.
+        """
+        return self._repos.submit(self._agents.status(agent).name, commit_ref)
+
+    def tag_proposal(self, agent: str, approval: int, sha: str) -> Deferred[None]:
+        """Show what waits for a decision. Safe to do again."""
+        return self._repos.tag(agent, "proposal", approval, sha)
+
+    def tag_denied(
+        self, agent: str, approval: int, sha: str, note: str | None
+    ) -> Deferred[None]:
+        """Show that it was denied, and why. Safe to do again."""
+        return self._repos.tag(agent, "denied", approval, sha, note)
+
+    @deferred
+    async def diff(self, agent: str, sha: str, against: str, approval: int) -> Diff:
+        """What a proposal changes.
+
+        :param against: ``running``, ``approved`` (the newest that was approved) or
+            ``queued`` (the one that waits before it).
+        :raises NothingToCompare:
+        """
+        base = await self._base(agent, against, approval)
+        return await self._repos.diff(agent, base, sha)
+
+    async def _base(self, agent: str, against: str, approval: int) -> str:
+        if against not in AGAINST:
+            raise BadRequest(
+                f"{against[:40]!r} is nothing to compare with: use {', '.join(AGAINST)}."
+            )
+        if against == "running":
+            return await self._repos.main(agent)
+        rows = await self._database.read_in_thread(
+            lambda connection: ApprovalTable.of_agent(connection, agent)
+        )
+        wanted = ("pending",) if against == "queued" else ("approved", "failed")
+        for row in sorted(rows, key=lambda row: row.id, reverse=True):
+            if row.id < approval and row.sha and row.status in wanted:
+                return row.sha
+        raise NothingToCompare(
+            "No proposal waits before this one."
+            if against == "queued"
+            else "Nothing was approved before this one."
+        )
+
+    # What carries a decision out.
+
+    def begin(self, connection: Connection, approval: ApprovalRow) -> JobRow:
+        """Queue what an approval asks for, in the transaction that decides it."""
+        return JobTable.insert(
+            connection,
+            "create" if approval.kind == "spawn" else "rebuild",
+            approval.agent,
+            OPERATOR,
+            self._now(),
+            approval.id,
+            approval.sha,
+        )
+
+    @deferred
+    async def carry_out(self, row: JobRow) -> JobRow:
+        """Do a job whose row is committed; fires with the row as it ended."""
+        job: Job | None = None
+        await self._agents.when_recovered()
+        try:
+            async with self._jobs.carrying_out(row) as job:
+                if row.kind == "create":
+                    job.at_end(self._ending("spawned"))
+                    await self._agents.create(row.agent, "agent", job)
+                else:
+                    job.at_end(self._ending("rebuilt"))
+                    job.at_end(woken(row.agent, "rebuilt", row.by))
+                    await self._deploy(job)
+        except PublicError:
+            self._log.info("job {id} did not succeed", id=row.id)
+            if row.approval is not None:
+                self.approval_changed(row.approval)
+        assert job is not None  # it is made before anything can fail
+        return job.row
+
+    @deferred
+    async def provision(self, name: str, role: str, job: Job) -> Deployment:
+        """What a new agent begins with: its repos, and what is built of them.
+
+        State that was kept of an earlier agent of that name is its own again, and so
+        is its configuration.
+        """
+        sha = await self._repos.create(name, self._builder.template(name), FIRST_COMMIT)
+        newest = [*await self._repos.deployments(name)][:1]
+        if not newest:
+            await self._repos.tag(name, "deployed", FIRST, sha)
+        id = newest[0].id if newest else FIRST
+        return await self._build(job, name, role, sha, f"deployed/{id}")
+
+    # What the operator asks for.
+
+    @deferred
+    async def rebuild(self, name: str, by: str) -> None:
+        """Build again what an agent runs, and run that."""
+        await self._redeploy(self._agents.status(name).name, by)
+
+    @deferred
+    async def update_all(self, by: str) -> int:
+        """Rebuild every agent that another hyperhive has built, the manager first.
+
+        Fires with how many; one that fails keeps none of the others.
+        """
+        behind = [
+            status.name
+            for status in self._agents.statuses()
+            # Or it was made before there were deployments.
+            if status.needs_update or status.deployed_sha is None
+        ]
+        for name in behind:
+            try:
+                await self._redeploy(name, by)
+            except PublicError as error:
+                notice = about("needs_update", name, str(error))
+                await self._broker.send(SYSTEM, notice.to, notice.body)
+        return len(behind)
+
+    @deferred
+    async def rollback(self, name: str, id: int, by: str) -> None:
+        """Go back to what was deployed under ``id``. It is a deployment of its own.
+
+        :raises NoSuchDeployment: listing what there is.
+        """
+        name = self._agents.status(name).name
+        deployments = await self.deployments(name)
+        wanted = [one for one in deployments if one.id == id]
+        if not wanted:
+            known = ", ".join(str(one.id) for one in deployments[:20]) or "none"
+            raise NoSuchDeployment(
+                f"{name} has no deployment {id}; there are: {known}."
+            )
+        sha = await self._repos.rolled_back(name, wanted[0].sha)
+        row = await self._database.write(
+            lambda connection: self._decided(connection, name, sha, id, by)
+        )
+        await self._repos.tag(name, "proposal", row.approval or 0, sha)
+        _raise_unless_done(await self.carry_out(row))
+
+    def _decided(
+        self, connection: Connection, name: str, sha: str, id: int, by: str
+    ) -> JobRow:
+        """The operator's own decision: it asks nobody, and is recorded as others are."""
+        approval = ApprovalTable.insert_decided(
+            connection, name, sha, f"rollback to deployment {id}", by, self._now()
+        )
+        return self.begin(connection, approval)
+
+    @deferred
+    async def run_again(self, id: int) -> None:
+        """Run a job again that failed or was interrupted.
+
+        :raises NotAgain: if it is under way, was done, or is no deployment.
+        """
+
+        def again(connection: Connection) -> JobRow:
+            row = JobTable.get(connection, id)
+            if row is None:
+                raise NotAgain(f"There is no job {id}.")
+            if row.outcome not in ("failed", "interrupted", "cancelled"):
+                raise NotAgain(f"Job {id} is {wire(row)['state']}.")
+            if row.kind not in ("create", "rebuild"):
+                raise NotAgain(f"Ask for the {row.kind} of {row.agent} anew.")
+            if row.approval is not None:
+                ApprovalTable.retry(connection, row.approval)
+            return JobTable.insert(
+                connection,
+                row.kind,
+                row.agent,
+                OPERATOR,
+                self._now(),
+                row.approval,
+                row.sha,
+            )
+
+        _raise_unless_done(await self.carry_out(await self._database.write(again)))
+
+    @deferred
+    async def deployments(self, name: str) -> list[Deployed]:
+        """What was deployed for an agent, newest first."""
+        current = self._agents.deployment(name).sha
+        return [
+            Deployed(one.id, one.sha, one.at, one.sha == current)
+            for one in await self._repos.deployments(self._agents.status(name).name)
+        ]
+
+    def jobs(self, limit: int = 50) -> Deferred[list[dict[str, Any]]]:
+        """See :class:`IDeploys`."""
+        return self._jobs.page(limit)
+
+    def lines(self, job: int) -> tuple[str, ...]:
+        """See :class:`IDeploys`."""
+        return self._jobs.lines(job)
+
+    def cancel(self, job: int) -> None:
+        """See :class:`IDeploys`."""
+        self._jobs.cancel(job)
+
+    # After a daemon that died.
+
+    @deferred
+    async def recover(self) -> None:
+        """End what an earlier daemon left open: as done if it happened, else as interrupted."""
+        for row in self._jobs.left_open():
+            try:
+                await self._recover(row)
+            except Exception:
+                self._log.failure("job {id} could not be recovered", id=row.id)
+
+    async def _recover(self, row: JobRow) -> None:
+        happened = await self._happened(row)
+        if happened and row.kind == "rebuild":
+            await self._finish(row)
+        event = "spawned" if row.kind == "create" else "rebuilt"
+        endings = [self._ending(event)] if row.kind in ("create", "rebuild") else []
+        if row.kind == "rebuild":
+            endings.append(woken(row.agent, "rebuilt", row.by))
+        await self._jobs.end_left_open(
+            row,
+            "done" if happened else "interrupted",
+            None if happened else INTERRUPTED,
+            endings,
+        )
+
+    async def _happened(self, row: JobRow) -> bool:
+        exists = row.agent in self._agents.names()
+        if row.kind == "create":
+            return exists
+        if row.kind == "rebuild" and row.approval is not None and exists:
+            tag = f"deployed/{row.approval}"
+            return self._agents.deployment(row.agent).tag == tag
+        return False
+
+    # The steps.
+
+    async def _redeploy(self, name: str, by: str) -> None:
+        sha = self._agents.deployment(name).sha or await self._repos.create(
+            name, self._builder.template(name), FIRST_COMMIT
+        )
+        async with self._jobs.job("rebuild", name, by, sha) as job:
+            job.at_end(self._ending("rebuilt"))
+            job.at_end(woken(name, "rebuilt", by))
+            await self._deploy(job)
+
+    async def _deploy(self, job: Job) -> None:
+        row = job.row
+        assert row.sha is not None  # a rebuild has a commit
+        name, sha, id = row.agent, row.sha, row.approval
+        # What is built again keeps its place in the history.
+        tag = self._agents.deployment(name).tag
+        try:
+            if id is not None:
+                tag = f"deployed/{id}"
+                await self._repos.tag(name, "approved", id, sha)
+                await self._repos.tag(name, "building", id, sha)
+            deployment = await job.alone(
+                lambda: self._build(job, name, self._agents.role(name), sha, tag),
+                "builds",
+                cancellable=True,
+            )
+            await self._agents.deploy(name, deployment, job)
+        except PublicError as error:
+            if id is not None:
+                await self._repos.tag(name, "failed", id, sha, str(error))
+            raise
+        await self._finish(row)
+
+    async def _finish(self, row: JobRow) -> None:
+        """Show in the repo what has happened. Safe to do again."""
+        assert row.sha is not None  # as above
+        await self._repos.advance(row.agent, row.sha)
+        if row.approval is not None:
+            await self._repos.tag(row.agent, "deployed", row.approval, row.sha)
+        await self._builder.release(row.agent)
+
+    @deferred
+    async def _build(
+        self, job: Job, name: str, role: str, sha: str, tag: str | None
+    ) -> Deployment:
+        await self._repos.check_follows_main(name, sha)
+        files = await self._repos.files(name, sha)
+        built = await self._builder.build(name, role, files, job.log)
+        return Deployment(
+            sha,
+            tag,
+            built.config,
+            None if built.system is None else str(built.system),
+            self._revision,
+        )
+
+    def _ending(self, event: str) -> Ending:
+        """What is written with a job's end: its approval's, and the manager's notice."""
+
+        def ending(connection: Connection, row: JobRow) -> Iterable[Notice]:
+            if row.approval is not None and row.outcome in ("failed", "cancelled"):
+                ApprovalTable.fail(connection, row.approval, row.note)
+            tag = {"done": "deployed", "failed": "failed"}.get(row.outcome or "")
+            more: dict[str, object] = {"ok": row.outcome == "done"}
+            if row.sha is not None:
+                more["sha"] = row.sha
+            if row.approval is not None and tag is not None and row.sha is not None:
+                more["tag"] = f"{tag}/{row.approval}"
+            return [about(event, row.agent, row.note, **more)]
+
+        return ending
+
+
+def _raise_unless_done(row: JobRow) -> None:
+    if row.outcome != "done":
+        raise PublicError(row.note or f"Job {row.id} is {row.outcome}.")

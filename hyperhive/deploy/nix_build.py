@@ -1,0 +1,381 @@
+"""Build an agent's NixOS system with nix, as a child process that can be ended."""
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import signal
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from hyperhive.containers.happenings import Happening
+from hyperhive.containers.interfaces import (
+    DriverMissing,
+    Exited,
+    IProcessObserver,
+    ProcessEnd,
+    SetupFailed,
+    TimedOut,
+)
+from hyperhive.containers.local import LocalProcess, tool
+from hyperhive.deferreds import deferred
+from hyperhive.deploy.flake import (
+    AGENT_FOLDER,
+    ENTRY,
+    agent_flake,
+    agent_nix,
+    attribute_path,
+    host_platform,
+)
+from hyperhive.deploy.interfaces import (
+    BuilderMissing,
+    BuildFailed,
+    BuildTimedOut,
+    Built,
+    EvalError,
+    IBuilder,
+    NoSpace,
+)
+from hyperhive.deploy.nix_errors import explain, readable
+from hyperhive.lines import LineSplitter, LineTooLong
+from hyperhive.names import check_agent_name
+
+T = TypeVar("T")
+
+#: How long a build may take unless another limit is given (seconds).
+LIMIT = 3600.0
+#: How long nix may take to end its builders before it is killed (seconds) …
+GRACE = 10.0
+#: … and how long a killed one may take to be gone.
+GIVE_UP = 10.0
+#: The longest line that is passed on (bytes), and how many lines of a build are.
+MAX_LINE = 2000
+MAX_LINES = 20_000
+#: How much of the end of what nix says is searched for its error (bytes).
+TAIL = 65536
+#: The longest log of one package, after which nix gives its build up (bytes).
+MAX_BUILDER_LOG = 64 * 1024**2
+#: The longest configuration that is read from a built system (bytes).
+MAX_CONFIG = 1024**2
+#: Where a built system has it.
+CONFIG = "etc/hyperhive/agent.json"
+
+#: A path that every nix takes in a URL as it is. Old ones know no other way.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+-]+")
+
+#: What of the daemon's own environment nix gets.
+INHERITED = (
+    *("HOME", "PATH", "TMPDIR", "USER"),
+    *("NIX_CONF_DIR", "NIX_LOG_DIR", "NIX_REMOTE", "NIX_STATE_DIR", "NIX_STORE_DIR"),
+    *("NIX_SSL_CERT_FILE", "SSL_CERT_FILE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "no_proxy"),
+)
+
+
+@implementer(IBuilder)
+class NixBuilder:
+    """Evaluates and builds with the host's nix.
+
+    An agent's module is not trusted. It is evaluated in nix's pure mode, which reads
+    nothing but the flake, and built as the host's nix isolates builds; the result is
+    read only where it leads into the store.
+
+    :param reactor: ``IReactorProcess``, ``IReactorTime`` and ``IReactorThreads``.
+    :param folder: the builder's own: what is being built, nix's caches, and one link
+        for each agent, which keeps nix from collecting what was built.
+    :param hive: the URL of the hive's own flake.
+    :param environ: the daemon's environment, of which nix gets a fixed few.
+    :param limit: how long a build may take (seconds).
+    :param arguments: more arguments of ``nix build``.
+    """
+
+    entry = ENTRY
+
+    def __init__(
+        self,
+        reactor: Any,
+        folder: Path,
+        hive: str,
+        environ: Mapping[str, str],
+        *,
+        limit: float = LIMIT,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self._reactor = reactor
+        self._folder = folder
+        self._hive = hive
+        self._environment = {
+            **{one: environ[one] for one in INHERITED if environ.get(one)},
+            "LC_ALL": "C.UTF-8",
+            "XDG_CACHE_HOME": str(folder / "cache"),
+        }
+        self._limit = limit
+        self._arguments = tuple(arguments)
+        self._tidied = False
+
+    def template(self, name: str) -> Mapping[str, bytes]:
+        """See :class:`IBuilder`."""
+        return {ENTRY: agent_nix(check_agent_name(name)).encode()}
+
+    @deferred
+    async def build(
+        self,
+        name: str,
+        role: str,
+        files: Mapping[str, bytes],
+        log: Callable[[str], None],
+    ) -> Built:
+        """See :class:`IBuilder`."""
+        check_agent_name(name)
+        if not _PLAIN_PATH.fullmatch(str(self._folder)):
+            raise BuildFailed(
+                f"nix can't build in {str(self._folder)!r}: choose a state folder whose "
+                "path has only letters, digits and / . _ + - in it."
+            )
+        if ENTRY not in files:
+            raise EvalError(f"There is no file {ENTRY}.", ENTRY)
+        flake = agent_flake(name, role, self._hive, host_platform())
+        tree = {f"{AGENT_FOLDER}/{path}": data for path, data in files.items()}
+        tree["flake.nix"] = flake.encode()
+        folder = self._folder / "work" / f"{name}-{secrets.token_hex(8)}"
+        try:
+            await self._in_thread(self._prepare, folder, tree)
+            await self._run(self._command(folder, name), log)
+        finally:
+            await self._in_thread(shutil.rmtree, folder, True)
+        return await self._in_thread(read_built, self._link(name))
+
+    @deferred
+    async def release(self, name: str) -> None:
+        """See :class:`IBuilder`."""
+        self._link(check_agent_name(name)).unlink(missing_ok=True)
+
+    def _link(self, name: str) -> Path:
+        """Leads to the system that was built last, and keeps it on disk."""
+        return self._folder / "built" / name
+
+    def _prepare(self, folder: Path, tree: Mapping[str, bytes]) -> None:
+        """Write what is to be built. Blocks: for a thread."""
+        try:
+            if not self._tidied:
+                # What a daemon left that died while it built.
+                shutil.rmtree(self._folder / "work", ignore_errors=True)
+                self._tidied = True
+            (self._folder / "built").mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_tree(folder, tree)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoSpace(f"{self._folder}: {error.strerror}.") from None
+            raise BuildFailed(f"The files can't be written: {error}.") from None
+
+    def _command(self, folder: Path, name: str) -> list[str]:
+        nix = shutil.which("nix", path=self._environment.get("PATH"))
+        if nix is None:
+            raise BuilderMissing(
+                "nix is not installed. On Debian and Ubuntu: apt install nix-bin"
+            )
+        try:
+            setpriv = tool("setpriv", "util-linux")
+        except DriverMissing as error:
+            raise BuilderMissing(str(error)) from None
+        return [
+            # A build that nobody waits for any more must not go on.
+            *(setpriv, "--pdeathsig", "TERM", "--"),
+            *(nix, "build", "--extra-experimental-features", "nix-command flakes"),
+            # The flake is new each time. What it is locked to is in the hive's own.
+            *("--no-write-lock-file", "--option", "use-registries", "false"),
+            *("--option", "max-build-log-size", str(MAX_BUILDER_LOG)),
+            *("--print-build-logs", "--out-link", str(self._link(name))),
+            *self._arguments,
+            f"path:{folder}#{attribute_path(name)}",
+        ]
+
+    async def _run(self, argv: Sequence[str], log: Callable[[str], None]) -> None:
+        """Run nix to its end, which is ours if it is cancelled or takes too long."""
+        listener = _Listener(log)
+        process = _Group(self._reactor, listener)
+        process.spawn(argv, self._environment, b"")
+        try:
+            await listener.ended.wait_within(self._reactor, self._limit, "No end")
+        except TimedOut:
+            await self._end(process, listener.ended)
+            raise BuildTimedOut(
+                f"The build took longer than {self._limit:g} s and was ended."
+            ) from None
+        except CancelledError:
+            await self._end(process, listener.ended)
+            raise
+        listener.check()
+
+    async def _end(self, process: "_Group", ended: Happening) -> None:
+        """TERM, then KILL, all of its group; however often that is cancelled."""
+        process.signal_child(signal.SIGTERM)
+        timers = [
+            self._reactor.callLater(GRACE, process.signal_child, signal.SIGKILL),
+            self._reactor.callLater(GRACE + GIVE_UP, ended.happen),
+        ]
+        with contextlib.suppress(CancelledError):
+            await _see_through(ended)
+        process.signal_child(signal.SIGKILL)
+        for timer in timers:
+            if timer.active():
+                timer.cancel()
+
+    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        """Call it in a thread. It can't be ended: a cancel is heeded after its end."""
+        ended = Happening()
+        results: list[T | Failure] = []
+
+        def keep(result: T | Failure) -> None:
+            results.append(result)
+            ended.happen()
+
+        pool = self._reactor.getThreadPool()
+        deferToThreadPool(self._reactor, pool, function, *args).addBoth(keep)
+        await _see_through(ended)
+        [result] = results
+        if isinstance(result, Failure):
+            result.raiseException()
+        return result
+
+
+async def _see_through(ended: Happening) -> None:
+    """Wait for it also when that is cancelled, and be cancelled after it."""
+    cancelled: CancelledError | None = None
+    while not ended.happened:
+        try:
+            await ended.wait()
+        except CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+class _Group(LocalProcess):
+    """A child whose every signal goes to its whole group; it leads a session."""
+
+    _pid: int | None = None
+
+    def connectionMade(self) -> None:
+        """Remember which group: some of it may outlive the child."""
+        self._pid = self.transport.pid
+        super().connectionMade()
+
+    def signal_child(self, number: int) -> None:
+        """See :class:`LocalProcess`."""
+        if self._pid is None:
+            return
+        try:
+            os.killpg(self._pid, number)
+        except ProcessLookupError:
+            # It leads no group yet, or all are gone.
+            super().signal_child(number)
+
+
+@implementer(IProcessObserver)
+class _Listener:
+    """Passes nix's words on line by line, and keeps their end."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._lines = LineSplitter(MAX_LINE)
+        self._left = MAX_LINES
+        self._tail = b""
+        self._end: ProcessEnd | None = None
+        self.ended = Happening()
+
+    def check(self) -> None:
+        """Raise what it failed of, if it did."""
+        if self._end == Exited(0):
+            return
+        if isinstance(self._end, SetupFailed):
+            raise BuildFailed(f"nix did not run: {self._end.reason}")
+        if isinstance(self._end, Exited):
+            raise explain(self._tail.decode("utf-8", "replace"))
+        raise BuildFailed(f"nix did not end by itself: {self._end}.")
+
+    def stdout_received(self, data: bytes) -> None:
+        """See :class:`IProcessObserver`. The link says what it would."""
+
+    def stderr_received(self, data: bytes) -> None:
+        """See :class:`IProcessObserver`."""
+        self._tail = (self._tail + data)[-TAIL:]
+        lines = self._lines.feed(data)
+        while True:
+            try:
+                for line in lines:
+                    self._say(line.decode("utf-8", "replace"))
+            except LineTooLong:
+                self._say(f"(a line of more than {MAX_LINE} bytes)")
+                lines = self._lines.skip()
+            else:
+                return
+
+    def process_ended(self, end: ProcessEnd) -> None:
+        """See :class:`IProcessObserver`."""
+        rest = self._lines.finish()
+        if rest:
+            self._say(rest.decode("utf-8", "replace"))
+        self._end = end
+        self.ended.happen()
+
+    def _say(self, line: str) -> None:
+        self._left -= 1
+        if self._left > 0:
+            self._log(readable(line))
+        elif self._left == 0:
+            self._log(f"(more than {MAX_LINES} lines: the rest is not shown)")
+
+
+def write_tree(folder: Path, tree: Mapping[str, bytes]) -> None:
+    """Write files by their relative paths into a new folder, readable for its owner only.
+
+    :raises BuildFailed: for a path that leads out of the folder.
+    :raises OSError: as the file system does.
+    """
+    folder.mkdir(mode=0o700, parents=True)
+    for path, data in tree.items():
+        parts = path.split("/")
+        if "\0" in path or any(part in ("", ".", "..") for part in parts):
+            raise BuildFailed(f"{path[:200]!r} is not the path of a file in a repo.")
+        target = folder.joinpath(*parts)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def read_built(link: Path) -> Built:
+    """What a link to a built system leads to.
+
+    The system is made by its agent's own module: a link in it that leads out of the
+    store would have us read what the agent may not.
+
+    :raises EvalError: if its configuration is missing or none.
+    """
+    try:
+        system = Path(os.readlink(link))
+        store = os.path.realpath(system.parent)
+        file = Path(os.path.realpath(system / CONFIG))
+        if not file.is_relative_to(store):
+            raise EvalError(f"/{CONFIG} of the system leads out of the store.")
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise EvalError(f"/{CONFIG} of the system is not a file.")
+        with file.open("rb") as opened:
+            data = opened.read(MAX_CONFIG + 1)
+    except OSError:
+        raise EvalError(
+            f"The system has no /{CONFIG}; the hive's module makes it, unless another "
+            "undoes that."
+        ) from None
+    if len(data) > MAX_CONFIG:
+        raise EvalError(f"/{CONFIG} of the system is larger than {MAX_CONFIG} bytes.")
+    return Built(system, data.decode("utf-8", "replace"))
