@@ -99,6 +99,29 @@ class Layout:
         """The port of the agent's page, once chosen."""
         return self.agent(name) / "port"
 
+    @property
+    def proposed(self) -> Path:
+        """Every proposed repo; ``/agents`` in the manager's container, who may write it."""
+        return self.state_dir / "proposed"
+
+    def proposed_repo(self, name: str) -> Path:
+        """The work tree in which the manager writes an agent's configuration."""
+        return self.proposed / name
+
+    @property
+    def applied(self) -> Path:
+        """Every applied repo; only the daemon writes it, the manager reads ``/applied``."""
+        return self.state_dir / "applied"
+
+    def applied_repo(self, name: str) -> Path:
+        """The bare repo of what was proposed, approved and deployed for an agent."""
+        return self.applied / f"{name}.git"
+
+    @property
+    def builds(self) -> Path:
+        """What is being built, and what keeps nix from collecting what was."""
+        return self.state_dir / "builds"
+
     def socket_dir(self, name: str) -> Path:
         """``/run/hive`` inside: the MCP socket and what a turn is given to read."""
         if name == names.MANAGER:
@@ -280,8 +303,8 @@ class Settings:
         default=PortRange(8100, 8999),
     )
     containers: str = _setting(
-        _one_of("auto", "bubblewrap", "process"),
-        "how agents are kept apart: auto, bubblewrap or process",
+        _one_of("auto", "nixos", "bubblewrap", "process"),
+        "how agents are kept apart: auto, nixos, bubblewrap or process",
         "DRIVER",
         default="auto",
     )
@@ -299,6 +322,18 @@ class Settings:
         "how many turns run at once (default: as memory allows)",
         "N",
         factory=_default_max_turns,
+    )
+    approval_ttl: float | None = _setting(
+        _seconds,
+        "an approval that nobody decides for so long is denied (default: never)",
+        "SECONDS",
+        default=None,
+    )
+    hive_flake: str = _setting(
+        _text,
+        "the flake of hyperhive, which agents' systems extend (on NixOS)",
+        "URL",
+        default="flake:hyperhive",
     )
     demo: bool = _setting(
         _flag, "run the scripted agent instead of claude", default=False

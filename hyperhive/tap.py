@@ -34,14 +34,26 @@ from hyperhive.admin.context import AdminContext
 from hyperhive.admin.service import AdminService
 from hyperhive.agents.executable import Executable, resolve
 from hyperhive.agents.history import History
+from hyperhive.agents.jobs import JobQueue
 from hyperhive.agents.launcher import Launcher
 from hyperhive.agents.login import LoginWatch
 from hyperhive.agents.service import Agents
 from hyperhive.agents.upkeep import Upkeep
+from hyperhive.approvals.approvals import Approvals
+from hyperhive.approvals.expiry import Expiry
+from hyperhive.approvals.partings import Partings
+from hyperhive.approvals.questions import Questions
 from hyperhive.bus import EventBus, first_seq
 from hyperhive.containers.choose import choose_driver
-from hyperhive.containers.interfaces import Probe
+from hyperhive.containers.interfaces import IContainerDriver, Probe
+from hyperhive.containers.nixos import NixosDriver
 from hyperhive.deferreds import deferred
+from hyperhive.deploy.deployer import Deployer
+from hyperhive.deploy.fetch import ContainerGit
+from hyperhive.deploy.interfaces import IBuilder
+from hyperhive.deploy.nix_build import NixBuilder
+from hyperhive.deploy.repos import Repos
+from hyperhive.deploy.toml_build import TomlBuilder
 from hyperhive.errors import PublicError
 from hyperhive.mcp.sockets import McpSockets
 from hyperhive.messages.broker import Broker
@@ -52,6 +64,7 @@ from hyperhive.settings import (
     load_settings,
     spelled,
 )
+from hyperhive.store.agents import AgentRow
 from hyperhive.store.database import Database, Migrations
 from hyperhive.store.events import EventTable
 from hyperhive.store.migrations import BROKER, EVENTS
@@ -151,6 +164,7 @@ class Hive(Service):
         #: How to stop what was started, in the order of starting.
         self._stops: list[Callable[[], Deferred[Any]]] = []
         self._starting: Deferred[None] | None = None
+        self._jobs: JobQueue | None = None
         self._lock: int | None = None
 
     def claim(self) -> None:
@@ -184,6 +198,9 @@ class Hive(Service):
     async def stopService(self) -> None:
         """Let turns end, close what listens, write what waits."""
         super().stopService()
+        if self._jobs is not None:
+            # A build may be what the start waits for.
+            self._jobs.close()
         if self._starting is not None:
             await self._starting
         for stop in reversed(self._stops):
@@ -235,16 +252,56 @@ class Hive(Service):
         history = History(reactor, events, bus, time.time)
         history.start()
         self._stops.append(history.stop)
-        launcher = Launcher(reactor, settings, driver, executable, os.environ)
-        agents = Agents(
-            reactor, settings, database, broker, bus, driver, launcher, history
+        builder = self._builder(driver)
+        launcher = Launcher(
+            reactor, settings, driver, executable, os.environ, builder.entry
         )
+        jobs = self._jobs = JobQueue(database, broker, bus)
+        agents = Agents(
+            reactor,
+            settings,
+            database,
+            broker,
+            bus,
+            driver,
+            launcher,
+            history,
+            jobs,
+            __version__,
+        )
+        # Where things are in its container is the same for every row of it.
+        manager = AgentRow(names.MANAGER, "manager", self._started_at)
+        container = ContainerGit(
+            reactor, driver, lambda: launcher.spec(manager), layout
+        )
+        repos = Repos(reactor, layout, container, builder.entry)
+        deployer = Deployer(repos, builder, agents, jobs, broker, database, __version__)
+        agents.provision = deployer.provision
+        agents.at_purge.append(repos.remove)
+        expiry = Expiry(reactor, time.time)
+        approvals = Approvals(
+            database, broker, bus, deployer, expiry, settings.approval_ttl
+        )
+        deployer.approval_changed = approvals.changed
+        questions = Questions(database, broker, bus, expiry)
+        partings = Partings(bus, time.time)
+        agents.at_destroy.append(partings.cancel)
 
         notices = Notices()
         facts = Facts(__version__, executable.demo, probe, self._started_at)
         web = WebService(
             reactor,
-            WebContext(agents, broker, bus, layout, facts, notices),
+            WebContext(
+                agents,
+                broker,
+                bus,
+                deployer,
+                approvals,
+                questions,
+                layout,
+                facts,
+                notices,
+            ),
             settings.dashboard,
             settings.agent_interface,
             settings.manager_port,
@@ -255,6 +312,8 @@ class Hive(Service):
             layout,
             agents,
             broker,
+            approvals,
+            questions,
             __version__,
             settings.recv_wait,
             lambda name, problem: notices.add(f"{name}: {problem}"),
@@ -266,6 +325,9 @@ class Hive(Service):
                 agents,
                 broker,
                 bus,
+                deployer,
+                approvals,
+                questions,
                 web.login_url,
                 web.urls,
                 lambda: self._info(agents, broker, probe, executable),
@@ -273,7 +335,7 @@ class Hive(Service):
         )
         logins = LoginWatch(reactor, layout, agents.login_changed)
         self._stops += [_then(logins.stop), sockets.stopService]
-        for surface in (logins, sockets, web.pages):
+        for surface in (logins, sockets, web.pages, partings):
             agents.add_surface(surface)
         agents.url = web.pages.url
 
@@ -286,9 +348,34 @@ class Hive(Service):
         # From here on turns run: they are the first to end.
         self._stops.append(agents.drain)
         await agents.recover()
-        upkeep = Upkeep(reactor, (broker.prune, history.prune))
+        await deployer.recover()
+        await approvals.recover()
+        expiry.start()
+        self._stops.append(_then(expiry.stop))
+        upkeep = Upkeep(
+            reactor,
+            (
+                broker.prune,
+                history.prune,
+                jobs.prune,
+                questions.prune,
+                agents.sweep,
+            ),
+        )
         upkeep.start()
         self._stops.append(_then(upkeep.stop))
+        deployer.update_all(names.HIVE).addErrback(
+            lambda failure: self._log.failure("agents were not updated", failure)
+        )
+
+    def _builder(self, driver: IContainerDriver) -> IBuilder:
+        """How a configuration is built for this driver's containers."""
+        if driver.name == NixosDriver.name:
+            layout = self._settings.layout
+            return NixBuilder(
+                self._reactor, layout.builds, self._settings.hive_flake, os.environ
+            )
+        return TomlBuilder()
 
     def _opened(self, path: Path, migrations: Migrations, synchronous: str) -> Database:
         database = Database.open(self._reactor, path, migrations, synchronous)

@@ -12,12 +12,8 @@ from collections.abc import Sequence
 from hyperhive.admin.actions import Session
 from hyperhive.admin.client import Failed, Refused
 from hyperhive.admin.console import Console, clean, of_this_process
-from hyperhive.admin.subcommands import (
-    SUBCOMMANDS,
-    Argument,
-    Subcommand,
-    setting_arguments,
-)
+from hyperhive.admin.grammar import Argument, Subcommand
+from hyperhive.admin.subcommands import SUBCOMMANDS, setting_arguments
 
 #: Exit statuses of a shell's: ended by INT, and by writing to nobody.
 INTERRUPTED = 130

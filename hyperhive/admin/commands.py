@@ -10,7 +10,8 @@ from hyperhive.admin import verbs
 from hyperhive.admin.context import AdminContext
 from hyperhive.admin.fields import Values
 from hyperhive.admin.verbs import Verb
-from hyperhive.errors import PublicError
+from hyperhive.approvals.interfaces import diff_as_wire
+from hyperhive.errors import BadRequest, PublicError
 from hyperhive.messages.interfaces import Message
 from hyperhive.names import EVERYONE, OPERATOR
 
@@ -153,6 +154,122 @@ async def _inbox(context: AdminContext, given: Values) -> Answer:
 @_answers(verbs.REQUEUE)
 async def _requeue(context: AdminContext, given: Values) -> Answer:
     await context.broker.requeue(given["id"])
+    return {}
+
+
+@_answers(verbs.REQUEST_SPAWN)
+async def _request_spawn(context: AdminContext, given: Values) -> Answer:
+    id = await context.approvals.request_spawn(
+        given["name"], OPERATOR, given["description"]
+    )
+    return {"id": id}
+
+
+@_answers(verbs.PENDING)
+async def _pending(context: AdminContext, given: Values) -> Answer:
+    approvals = await context.approvals.pending()
+    return {"approvals": [one.as_wire() for one in approvals]}
+
+
+@_answers(verbs.APPROVAL)
+async def _approval(context: AdminContext, given: Values) -> Answer:
+    approval = await context.approvals.get(given["id"])
+    answer: Answer = {"approval": approval.as_wire()}
+    if given["against"] is not None:
+        diff = await context.approvals.diff(given["id"], given["against"])
+        answer["diff"] = diff_as_wire(diff)
+    return answer
+
+
+@_answers(verbs.APPROVE)
+async def _approve(context: AdminContext, given: Values) -> Answer:
+    await context.approvals.approve(given["id"], OPERATOR)
+    return {}
+
+
+@_answers(verbs.DENY)
+async def _deny(context: AdminContext, given: Values) -> Answer:
+    await context.approvals.deny(given["id"], OPERATOR, given["note"])
+    return {}
+
+
+@_answers(verbs.QUESTIONS)
+async def _questions(context: AdminContext, given: Values) -> Answer:
+    questions = await context.questions.pending()
+    return {"questions": [one.as_wire() for one in questions]}
+
+
+@_answers(verbs.ANSWER)
+async def _answer(context: AdminContext, given: Values) -> Answer:
+    text, choices = given["answer"], given["choices"]
+    if (text is None) == (choices is None):
+        raise BadRequest("answer needs one of 'answer' and 'choices'.")
+    await context.questions.answer(
+        given["id"], choices if text is None else text, OPERATOR
+    )
+    return {}
+
+
+@_answers(verbs.CANCEL_QUESTION)
+async def _cancel_question(context: AdminContext, given: Values) -> Answer:
+    await context.questions.cancel(given["id"], OPERATOR)
+    return {}
+
+
+@_answers(verbs.REBUILD)
+async def _rebuild(context: AdminContext, given: Values) -> Answer:
+    await context.deploys.rebuild(given["name"], OPERATOR)
+    return {}
+
+
+@_answers(verbs.UPDATE_ALL)
+async def _update_all(context: AdminContext, given: Values) -> Answer:
+    return {"count": await context.deploys.update_all(OPERATOR)}
+
+
+@_answers(verbs.DEPLOYMENTS)
+async def _deployments(context: AdminContext, given: Values) -> Answer:
+    found = await context.deploys.deployments(given["name"])
+    return {"deployments": [one.as_wire() for one in found]}
+
+
+@_answers(verbs.ROLLBACK)
+async def _rollback(context: AdminContext, given: Values) -> Answer:
+    await context.deploys.rollback(given["name"], given["id"], OPERATOR)
+    return {}
+
+
+@_answers(verbs.DEPLOYS)
+async def _deploys(context: AdminContext, given: Values) -> Answer:
+    return {"jobs": await context.deploys.jobs(given["limit"] or verbs.DEFAULT_JOBS)}
+
+
+@_answers(verbs.JOB_LOG)
+async def _job_log(context: AdminContext, given: Values) -> Answer:
+    return {"lines": list(context.deploys.lines(given["id"]))}
+
+
+@_answers(verbs.CANCEL_JOB)
+async def _cancel_job(context: AdminContext, given: Values) -> Answer:
+    context.deploys.cancel(given["id"])
+    return {}
+
+
+@_answers(verbs.RUN_AGAIN)
+async def _run_again(context: AdminContext, given: Values) -> Answer:
+    await context.deploys.run_again(given["id"])
+    return {}
+
+
+@_answers(verbs.TOMBSTONES)
+async def _tombstones(context: AdminContext, given: Values) -> Answer:
+    kept = await context.agents.tombstones()
+    return {"tombstones": [one.as_wire() for one in kept]}
+
+
+@_answers(verbs.PURGE)
+async def _purge(context: AdminContext, given: Values) -> Answer:
+    await context.agents.purge(given["name"])
     return {}
 
 

@@ -3,15 +3,8 @@
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
-from hyperhive.admin.subcommands import (
-    AGENTS,
-    FILES,
-    MAILBOXES,
-    SUBCOMMANDS,
-    Argument,
-    Subcommand,
-    setting_arguments,
-)
+from hyperhive.admin.grammar import AGENTS, FILES, MAILBOXES, Argument, Subcommand
+from hyperhive.admin.subcommands import SUBCOMMANDS, setting_arguments
 
 _HELP = Argument(("--help", "-h"), "show help", {"action": "help"})
 _COMMON = (

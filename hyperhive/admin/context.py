@@ -6,7 +6,9 @@ from typing import Any
 from attrs import frozen
 
 from hyperhive.agents.interfaces import IAgents
+from hyperhive.approvals.interfaces import IApprovals, IQuestions
 from hyperhive.bus import EventBus
+from hyperhive.deploy.interfaces import IDeploys
 from hyperhive.messages.interfaces import IBroker
 
 
@@ -22,6 +24,9 @@ class AdminContext:
     agents: IAgents
     broker: IBroker
     bus: EventBus
+    deploys: IDeploys
+    approvals: IApprovals
+    questions: IQuestions
     login_url: Callable[[], str]
     urls: Callable[[], Mapping[str, str]]
     info: Callable[[], Mapping[str, Any]]

@@ -88,6 +88,16 @@ def some_of(choices: Iterable[str]) -> Callable[[Any], tuple[str, ...]]:
     return check
 
 
+def texts(value: Any) -> tuple[str, ...]:
+    """A list of texts that has at least one."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("a list of texts that is not empty")
+    try:
+        return tuple(text(one) for one in value)
+    except ValueError as error:
+        raise ValueError(f"a list in which each is {error}") from None
+
+
 def scope(value: Any) -> tuple[str, ...]:
     """``{"agent_names": [...]}`` that names somebody: nobody must never mean everybody."""
     allowed = 'an object such as {"agent_names":["bob"]} that names at least one agent'

@@ -1,49 +1,19 @@
 """What can be typed after ``hive-c0re``: a table of subcommands and their arguments."""
 
 from argparse import Namespace
-from collections.abc import Mapping
-from typing import Any
-
-from attrs import frozen
 
 from hyperhive.admin import actions, verbs
-from hyperhive.admin.actions import Run, Session
-
-#: What a subcommand's argument can be completed with.
-AGENTS = "agents"
-MAILBOXES = "mailboxes"
-FILES = "files"
-
-
-@frozen
-class Argument:
-    """One argument: its names, and the rest of what argparse takes.
-
-    :param completes: :data:`AGENTS`, :data:`MAILBOXES`, :data:`FILES` or nothing.
-    """
-
-    names: tuple[str, ...]
-    help: str
-    options: Mapping[str, Any] = {}
-    completes: str | None = None
-
-
-@frozen
-class Subcommand:
-    """One of them.
-
-    :param example: what can be typed, without the program's name.
-    :param takes_settings: whether it takes the hive's settings as flags too.
-    :param asks: whether it asks a running hive.
-    """
-
-    name: str
-    help: str
-    arguments: tuple[Argument, ...]
-    run: Run
-    example: str
-    takes_settings: bool = False
-    asks: bool = True
+from hyperhive.admin.actions import Session
+from hyperhive.admin.decisions import DECISION_SUBCOMMANDS
+from hyperhive.admin.deploys import DEPLOY_SUBCOMMANDS
+from hyperhive.admin.grammar import (
+    AGENTS,
+    FILES,
+    MAILBOXES,
+    NAME,
+    Argument,
+    Subcommand,
+)
 
 
 def _serve(session: Session, options: Namespace) -> int:
@@ -87,7 +57,6 @@ def setting_arguments() -> tuple[Argument, ...]:
     )
 
 
-_NAME = Argument(("name",), "the agent's name", {"metavar": "NAME"}, AGENTS)
 _NAMES = Argument(
     ("names",), "the agents' names", {"metavar": "NAME", "nargs": "+"}, AGENTS
 )
@@ -145,14 +114,14 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "kill",
         verbs.KILL.help,
-        (_NAME,),
+        (NAME,),
         actions.of_one(verbs.KILL, "{} is stopped."),
         "kill bob",
     ),
     Subcommand(
         "restart",
         verbs.RESTART.help,
-        (_NAME,),
+        (NAME,),
         actions.of_one(verbs.RESTART, "{} is restarted."),
         "restart bob",
     ),
@@ -160,7 +129,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "destroy",
         verbs.DESTROY.help,
         (
-            _NAME,
+            NAME,
             Argument(
                 ("--purge",),
                 verbs.DESTROY.takes("purge").help,
@@ -176,7 +145,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "pause",
         "let an agent begin no more turns",
-        (_NAME,),
+        (NAME,),
         actions.of_one(
             verbs.SET_PAUSED, "{} is paused; its messages wait.", paused=True
         ),
@@ -185,7 +154,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "resume",
         "let a paused agent go on",
-        (_NAME,),
+        (NAME,),
         actions.of_one(verbs.SET_PAUSED, "{} goes on.", paused=False),
         "resume bob",
     ),
@@ -193,7 +162,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "model",
         verbs.SET_MODEL.help,
         (
-            _NAME,
+            NAME,
             Argument(
                 ("model",), verbs.SET_MODEL.takes("model").help, {"metavar": "MODEL"}
             ),
@@ -259,24 +228,26 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "cancel",
         verbs.CANCEL_TURN.help,
-        (_NAME,),
+        (NAME,),
         actions.of_one(verbs.CANCEL_TURN, "{}'s turn is cancelled."),
         "cancel bob",
     ),
     Subcommand(
         "compact",
         verbs.COMPACT.help,
-        (_NAME,),
+        (NAME,),
         actions.of_one(verbs.COMPACT, "{}'s session will be compacted."),
         "compact bob",
     ),
     Subcommand(
         "new-session",
         verbs.NEW_SESSION.help,
-        (_NAME,),
+        (NAME,),
         actions.of_one(verbs.NEW_SESSION, "{}'s next turn begins a new session."),
         "new-session bob",
     ),
+    *DECISION_SUBCOMMANDS,
+    *DEPLOY_SUBCOMMANDS,
     Subcommand("login-url", verbs.LOGIN_URL.help, (), actions.login_url, "login-url"),
     Subcommand("urls", verbs.URLS.help, (), actions.urls, "urls"),
     Subcommand("info", verbs.INFO.help, (), actions.info, "info --json"),
@@ -311,7 +282,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "watch",
         "follow what an agent does, as it does it",
-        (_NAME,),
+        (NAME,),
         actions.watch,
         "watch bob",
     ),

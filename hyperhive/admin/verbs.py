@@ -14,6 +14,13 @@ MAX_INBOX = 500
 #: How many rows are answered where nothing else is asked for.
 DEFAULT_INBOX = 50
 
+#: The same of the deploy queue (jobs).
+MAX_JOBS = 200
+DEFAULT_JOBS = 20
+
+#: What the commit of an approval can be compared with.
+AGAINST = ("running", "approved", "queued")
+
 #: The kinds of events there are.
 KINDS = (
     "message_sent",
@@ -26,6 +33,13 @@ KINDS = (
     "stream",
     "note",
     "agent_state",
+    "approval_added",
+    "approval_resolved",
+    "question_added",
+    "question_resolved",
+    "deploy",
+    "deploy_log",
+    "tombstone",
     "notice",
 )
 #: What they are about: a kind's first word.
@@ -172,6 +186,122 @@ REQUEUE = Verb(
     (Field("id", fields.identifier, "the message's id"),),
     changes=True,
 )
+REQUEST_SPAWN = Verb(
+    "request_spawn",
+    "propose an agent, which is made when it is approved",
+    (
+        _NAME,
+        Field("description", fields.text, "what it is for", needed=False),
+    ),
+    changes=True,
+)
+PENDING = Verb(
+    "pending", "show what waits for your decision, then what was decided last"
+)
+_APPROVAL = Field("id", fields.identifier, "the approval's id (see 'pending')")
+APPROVAL = Verb(
+    "approval",
+    "show one approval, and what its commit changes",
+    (
+        _APPROVAL,
+        Field(
+            "against",
+            fields.text,
+            f"what to compare its commit with: {', '.join(AGAINST)}",
+            needed=False,
+        ),
+    ),
+)
+APPROVE = Verb(
+    "approve",
+    "approve, and wait until it is done",
+    (_APPROVAL,),
+    changes=True,
+    takes_long=True,
+)
+DENY = Verb(
+    "deny",
+    "deny what was asked for",
+    (
+        _APPROVAL,
+        Field("note", fields.text, "why, for whoever asked", needed=False),
+    ),
+    changes=True,
+)
+QUESTIONS = Verb("questions", "show what agents ask you")
+_QUESTION = Field("id", fields.identifier, "the question's id (see 'questions')")
+ANSWER = Verb(
+    "answer",
+    "answer a question",
+    (
+        _QUESTION,
+        Field("answer", fields.text, "the answer in your own words", needed=False),
+        Field("choices", fields.texts, "or the options that you choose", needed=False),
+    ),
+    changes=True,
+)
+CANCEL_QUESTION = Verb(
+    "cancel_question",
+    "leave a question unanswered, and tell whoever asked",
+    (_QUESTION,),
+    changes=True,
+)
+REBUILD = Verb(
+    "rebuild",
+    "build again what an agent runs, and run that",
+    (_NAME,),
+    changes=True,
+    takes_long=True,
+)
+UPDATE_ALL = Verb(
+    "update_all",
+    "rebuild every agent that another hyperhive has built",
+    changes=True,
+    takes_long=True,
+)
+DEPLOYMENTS = Verb("deployments", "show what was deployed for an agent", (_NAME,))
+ROLLBACK = Verb(
+    "rollback",
+    "let an agent run with an earlier configuration again",
+    (
+        _NAME,
+        Field("id", fields.identifier, "the deployment's id (see 'deployments')"),
+    ),
+    changes=True,
+    takes_long=True,
+)
+DEPLOYS = Verb(
+    "deploys",
+    "show the deploy queue, and what it did, newest first",
+    (
+        Field(
+            "limit",
+            fields.whole(1, MAX_JOBS, f"a whole number from 1 to {MAX_JOBS}"),
+            f"how many jobs at most (default: {DEFAULT_JOBS})",
+            needed=False,
+        ),
+    ),
+)
+_JOB = Field("id", fields.identifier, "the job's id (see 'deploys')")
+JOB_LOG = Verb("job_log", "show the log of a job", (_JOB,))
+CANCEL_JOB = Verb(
+    "cancel_job", "cancel a job that waits or builds", (_JOB,), changes=True
+)
+RUN_AGAIN = Verb(
+    "run_again",
+    "run a job again that failed or was interrupted",
+    (_JOB,),
+    changes=True,
+    takes_long=True,
+)
+TOMBSTONES = Verb("tombstones", "show what is kept of destroyed agents")
+PURGE = Verb(
+    "purge",
+    "remove what is kept of a destroyed agent",
+    (_NAME,),
+    changes=True,
+    takes_long=True,
+)
 SUBSCRIBE = Verb(
     "subscribe",
     "follow what happens, one event a line",
@@ -213,6 +343,24 @@ VERBS: dict[str, Verb] = {
         SEND,
         INBOX,
         REQUEUE,
+        REQUEST_SPAWN,
+        PENDING,
+        APPROVAL,
+        APPROVE,
+        DENY,
+        QUESTIONS,
+        ANSWER,
+        CANCEL_QUESTION,
+        REBUILD,
+        UPDATE_ALL,
+        DEPLOYMENTS,
+        ROLLBACK,
+        DEPLOYS,
+        JOB_LOG,
+        CANCEL_JOB,
+        RUN_AGAIN,
+        TOMBSTONES,
+        PURGE,
         SUBSCRIBE,
     )
 }

@@ -45,6 +45,16 @@ _CALLS: dict[str, Callable[[Members], str]] = {
     "set_status": lambda input: f"status “{one_line(input.get('text', ''))}”",
     "whoami": lambda input: "whoami",
     "list_agents": lambda input: "list agents",
+    "ask_operator": lambda input: (
+        f"ask operator: {one_line(input.get('question', ''))}"
+    ),
+    "request_spawn": lambda input: (
+        f"propose agent {one_line(input.get('name', ''), 20)}"
+    ),
+    "request_apply_commit": lambda input: (
+        f"propose commit {one_line(input.get('commit_ref', ''), 40)} for "
+        f"{one_line(input.get('agent', ''), 20)}"
+    ),
 }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from klein import Klein
 from twisted.internet.defer import Deferred
@@ -15,6 +15,7 @@ from hyperhive.bus import encode
 from hyperhive.errors import BadRequest, Conflict, NotFound, PublicError, TooLarge
 
 _log = Logger()
+T = TypeVar("T")
 
 #: What pages may load, and from where: this origin only, and nothing inline.
 POLICY = "; ".join(
@@ -104,7 +105,7 @@ def answers_errors(app: Klein) -> None:
         app.handle_errors(kind)(handler)
 
 
-def shielded(operation: "Deferred[None]", what: str) -> "Deferred[None]":
+def shielded(operation: "Deferred[T]", what: str) -> "Deferred[T]":
     """Wait for an operation that goes on when whoever waits for it leaves.
 
     Klein cancels a handler when its client disconnects. What the operator asked
@@ -112,9 +113,9 @@ def shielded(operation: "Deferred[None]", what: str) -> "Deferred[None]":
 
     :param what: what is said in the log if it then fails with nobody to tell.
     """
-    waiting: Deferred[None] = Deferred(lambda _: None)
+    waiting: Deferred[T] = Deferred(lambda _: None)
 
-    def ended(result: "Failure | None") -> None:
+    def ended(result: "Failure | T") -> None:
         if not waiting.called:
             waiting.callback(result)
         elif isinstance(result, Failure):

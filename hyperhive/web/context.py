@@ -6,8 +6,10 @@ from collections.abc import Callable
 from attrs import frozen
 
 from hyperhive.agents.interfaces import IAgents
+from hyperhive.approvals.interfaces import IApprovals, IQuestions
 from hyperhive.bus import EventBus
 from hyperhive.containers.interfaces import Probe
+from hyperhive.deploy.interfaces import IDeploys
 from hyperhive.messages.interfaces import IBroker
 from hyperhive.settings import Layout
 from hyperhive.web.notices import Notices
@@ -37,6 +39,9 @@ class WebContext:
     agents: IAgents
     broker: IBroker
     bus: EventBus
+    deploys: IDeploys
+    approvals: IApprovals
+    questions: IQuestions
     layout: Layout
     facts: Facts
     notices: Notices

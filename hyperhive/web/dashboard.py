@@ -4,6 +4,7 @@ from klein import Klein
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from hyperhive.approvals.interfaces import diff_as_wire
 from hyperhive.errors import BadRequest
 from hyperhive.names import MANAGER_MAILBOX, OPERATOR, SYSTEM, check_agent_name
 from hyperhive.web.agentpage import AgentPage
@@ -18,7 +19,7 @@ from hyperhive.web.context import WebContext
 from hyperhive.web.forms import form, query_text
 from hyperhive.web.messages import message_page
 from hyperhive.web.metrics import Metrics
-from hyperhive.web.snapshot import dashboard_state
+from hyperhive.web.snapshot import dashboard_state, tombstones
 from hyperhive.web.sse import EventStream, Streams
 from hyperhive.web.templates import Templates
 
@@ -144,6 +145,110 @@ class Dashboard:
         await shielded(self._context.agents.set_paused(name, paused), f"pause {name}")
         return answer(request, {"paused": paused})
 
+    @app.route("/request-spawn", methods=["POST"])
+    async def request_spawn(self, request: Request) -> bytes:
+        """Propose an agent, which is made when it is approved."""
+        fields = form(request)
+        asking = self._context.approvals.request_spawn(
+            fields.text("name").strip(), OPERATOR, fields.optional_text("description")
+        )
+        return answer(request, {"id": await asking})
+
+    @app.route("/api/approval/<int:approval>", methods=["GET"])
+    async def approval(self, request: Request, approval: int) -> bytes:
+        """One approval, and what its commit changes of what ``against`` names."""
+        id, approvals = _row(approval), self._context.approvals
+        members = {"approval": (await approvals.get(id)).as_wire()}
+        against = query_text(request, "against")
+        if against:
+            members["diff"] = diff_as_wire(await approvals.diff(id, against))
+        return answer(request, members)
+
+    @app.route("/approve/<int:approval>", methods=["POST"])
+    async def approve(self, request: Request, approval: int) -> bytes:
+        """Approve; answers when it is done, or has failed."""
+        deciding = self._context.approvals.approve(_row(approval), OPERATOR)
+        await shielded(deciding, f"approve {approval}")
+        return answer(request)
+
+    @app.route("/deny/<int:approval>", methods=["POST"])
+    async def deny(self, request: Request, approval: int) -> bytes:
+        """Deny, with a ``note`` for whoever asked."""
+        note = form(request).optional_text("note")
+        await self._context.approvals.deny(_row(approval), OPERATOR, note)
+        return answer(request)
+
+    @app.route("/answer-question/<int:question>", methods=["POST"])
+    async def answer_question(self, request: Request, question: int) -> bytes:
+        """Answer, with a text or with a list of options."""
+        given = form(request).text_or_texts("answer")
+        await self._context.questions.answer(_row(question), given, OPERATOR)
+        return answer(request)
+
+    @app.route("/cancel-question/<int:question>", methods=["POST"])
+    async def cancel_question(self, request: Request, question: int) -> bytes:
+        """Leave a question unanswered."""
+        await self._context.questions.cancel(_row(question), OPERATOR)
+        return answer(request)
+
+    @app.route("/rebuild/<name>", methods=["POST"])
+    async def rebuild(self, request: Request, name: str) -> bytes:
+        """Build again what an agent runs, and run that."""
+        await shielded(self._context.deploys.rebuild(name, OPERATOR), f"rebuild {name}")
+        return answer(request)
+
+    @app.route("/update-all", methods=["POST"])
+    async def update_all(self, request: Request) -> bytes:
+        """Rebuild every agent that another hyperhive has built."""
+        updating = self._context.deploys.update_all(OPERATOR)
+        return answer(request, {"count": await shielded(updating, "update all")})
+
+    @app.route("/api/deployments/<name>", methods=["GET"])
+    async def deployments(self, request: Request, name: str) -> bytes:
+        """What was deployed for an agent."""
+        found = await self._context.deploys.deployments(name)
+        return answer(request, {"deployments": [one.as_wire() for one in found]})
+
+    @app.route("/rollback/<name>", methods=["POST"])
+    async def rollback(self, request: Request, name: str) -> bytes:
+        """Go back to an earlier deployment, by its ``id``."""
+        id = form(request).number("id")
+        if id is None:
+            raise BadRequest("The field 'id' is missing.")
+        going = self._context.deploys.rollback(name, id, OPERATOR)
+        await shielded(going, f"rollback {name}")
+        return answer(request)
+
+    @app.route("/api/job/<int:job>", methods=["GET"])
+    def job(self, request: Request, job: int) -> bytes:
+        """The log of a job of the deploy queue."""
+        return answer(request, {"lines": self._context.deploys.lines(job)})
+
+    @app.route("/cancel-job/<int:job>", methods=["POST"])
+    def cancel_job(self, request: Request, job: int) -> bytes:
+        """Cancel a job that waits or builds."""
+        self._context.deploys.cancel(job)
+        return answer(request)
+
+    @app.route("/run-again/<int:job>", methods=["POST"])
+    async def run_again(self, request: Request, job: int) -> bytes:
+        """Run a job again that failed or was interrupted."""
+        if job > _MAX_ID:
+            raise BadRequest("No job has such an id.")
+        await shielded(self._context.deploys.run_again(job), f"job {job} again")
+        return answer(request)
+
+    @app.route("/api/tombstones", methods=["GET"])
+    async def tombstones(self, request: Request) -> bytes:
+        """What is kept of destroyed agents."""
+        return answer(request, {"tombstones": await tombstones(self._context)})
+
+    @app.route("/purge-tombstone/<name>", methods=["POST"])
+    async def purge(self, request: Request, name: str) -> bytes:
+        """Remove what is kept of a destroyed agent."""
+        await shielded(self._context.agents.purge(name), f"purge {name}")
+        return answer(request)
+
     @app.route("/requeue/<int:message>", methods=["POST"])
     async def requeue(self, request: Request, message: int) -> bytes:
         """Queue a dead message again."""
@@ -169,6 +274,13 @@ class Dashboard:
         """Mark messages of the operator's inbox as read."""
         ids = form(request).numbers("ids", MAX_READ)
         return answer(request, {"read": await self._context.broker.mark_read(ids)})
+
+
+def _row(id: int) -> int:
+    """An id that a row can have."""
+    if id > _MAX_ID:
+        raise BadRequest("Nothing has such an id.")
+    return id
 
 
 def _mailbox(name: str | None) -> str | None:

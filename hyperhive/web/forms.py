@@ -42,6 +42,25 @@ class Form:
             raise BadRequest(f"The field {name!r} is not valid Unicode.")
         return value
 
+    def text_or_texts(self, name: str) -> str | tuple[str, ...]:
+        """A text that must be there, or in JSON a list of texts.
+
+        :raises BadRequest: naming the field.
+        """
+        value = self.values.get(name)
+        if not isinstance(value, list):
+            return self.text(name)
+        if not all(isinstance(one, str) and _encodes(one) for one in value):
+            raise BadRequest(f"The field {name!r} must be a text, or a list of texts.")
+        return tuple(value)
+
+    def optional_text(self, name: str) -> str | None:
+        """A text, or ``None`` where it is missing.
+
+        :raises BadRequest: naming the field.
+        """
+        return self.text(name) if name in self.values else None
+
     def flag(self, name: str, default: bool | None = None) -> bool:
         """Yes or no.
 

@@ -9,6 +9,8 @@ from hyperhive.web.context import WebContext
 
 #: How many messages the dashboard shows of the flow and of the operator's inbox.
 FLOW = 50
+#: How many jobs of the deploy queue it shows.
+JOBS = 30
 #: How many messages and turns an agent's page shows.
 AGENT_INBOX = 20
 AGENT_TURNS = 20
@@ -31,7 +33,26 @@ async def dashboard_state(context: WebContext) -> dict[str, Any]:
         "agents": [status.as_wire() for status in context.agents.statuses()],
         "messages": [shown(message) for message in messages],
         "inbox": [shown(message) for message in inbox],
+        "approvals": await approvals(context),
+        "questions": await questions(context),
+        "jobs": await context.deploys.jobs(JOBS),
+        "tombstones": await tombstones(context),
     }
+
+
+async def approvals(context: WebContext) -> list[dict[str, Any]]:
+    """What waits for the operator's decision, then what was decided last."""
+    return [one.as_wire() for one in await context.approvals.pending()]
+
+
+async def questions(context: WebContext) -> list[dict[str, Any]]:
+    """What agents ask the operator."""
+    return [one.as_wire() for one in await context.questions.pending()]
+
+
+async def tombstones(context: WebContext) -> list[dict[str, Any]]:
+    """What is kept of destroyed agents."""
+    return [one.as_wire() for one in await context.agents.tombstones()]
 
 
 async def agent_state(context: WebContext, name: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from hyperhive.store.agents import AgentRow, AgentTable
 from hyperhive.store.database import Database
 from hyperhive.store.migrations import BROKER
 from hyperhive.testing.agents import NOW, FakeAgents
+from hyperhive.testing.approvals import Decisions
+from hyperhive.testing.deploys import FakeDeploys
 
 #: The number of the first event.
 FIRST_SEQ = 1000
@@ -64,10 +66,17 @@ class Hive:
         )
         self.agents = Swarm(database, "bob", "alice")
         self.pages = dict(URLS)
+        self.deploys = FakeDeploys()
+        self.decisions = Decisions(
+            clock, database, self.broker, self.bus, lambda: NOW + clock.seconds()
+        )
         self.context = AdminContext(
             self.agents,
             self.broker,
             self.bus,
+            self.deploys,
+            self.decisions.approvals,
+            self.decisions.questions,
             lambda: LOGIN_URL,
             lambda: self.pages,
             lambda: INFO,

@@ -361,7 +361,8 @@ class RefusalTests(AdminCase):
             for wrong in verb.fields:
                 good = type(EXAMPLES[wrong.name])
                 for value in ("x", 5, 1.5, True, None, ["x"], {"x": 1}):
-                    if type(value) is good and good not in (list, dict):
+                    fits_any = good not in (list, dict) or wrong.name == "choices"
+                    if type(value) is good and fits_any:
                         continue
                     given = {field.name: EXAMPLES[field.name] for field in verb.fields}
                     given[wrong.name] = value
@@ -440,6 +441,11 @@ EXAMPLES: dict[str, Any] = {
     "in_reply_to": 1,
     "limit": 10,
     "id": 1,
+    "description": "keeps the books",
+    "note": "why",
+    "against": "running",
+    "answer": "yes",
+    "choices": ["yes"],
     "kinds": ["message"],
     "since": 1,
     "agent": "bob",

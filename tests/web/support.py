@@ -19,6 +19,8 @@ from hyperhive.store.agents import AgentRow, AgentTable
 from hyperhive.store.database import Database
 from hyperhive.store.migrations import BROKER
 from hyperhive.testing.agents import NOW, FakeAgents
+from hyperhive.testing.approvals import Decisions
+from hyperhive.testing.deploys import FakeDeploys
 from hyperhive.web import Facts, Notices, WebContext, WebService
 
 #: The number of the first event.
@@ -88,10 +90,15 @@ class Hive:
         if not isolated:
             probe = Probe("process", "0.1", False)
         self.notices = Notices()
+        self.deploys = FakeDeploys()
+        self.decisions = Decisions(reactor, self.database, self.broker, self.bus, now)
         self.context = WebContext(
             self.agents,
             self.broker,
             self.bus,
+            self.deploys,
+            self.decisions.approvals,
+            self.decisions.questions,
             self.layout,
             Facts("0.1.0", demo, probe, now()),
             self.notices,

@@ -320,7 +320,8 @@ class VerbTests(WebCase):
             ("/read", {"ids": [True]}, 400, "whole"),
             ("/read", {"ids": [2**63]}, 400, "no id"),
             ("/read", {"ids": list(range(1, 202))}, 400, "200"),
-            ("/approve/1", {}, 404, "nothing"),
+            ("/approve/1", {}, 404, "no approval 1"),
+            ("/no-such-verb/1", {}, 404, "nothing"),
         ):
             response = self.ask("POST", path, json=fields)
             self.assert_refused(response, code, word)

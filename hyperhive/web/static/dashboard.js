@@ -1,10 +1,14 @@
 // The dashboard: agents, the operator's inbox, and every message as it goes.
 
 import { makeAgent, tally, updateAgent, updateAgentAge } from "./agents.js";
+import { makeApproval, pendingFirst, updateApproval, updateApprovalAge } from "./approvals.js";
+import { logged, makeJob, makeTombstone, newestJobs, updateJob, updateJobAge } from "./deploys.js";
 import { byId, el, firstState, keyed, setText } from "./dom.js";
 import { Live } from "./live.js";
 import { makeMessage, takeMessageEvent, updateAge, updateMessage } from "./message.js";
 import { attempt, get, post } from "./net.js";
+import { makeQuestion, oldestFirst, updateQuestion } from "./questions.js";
+import { plural } from "./words.js";
 
 const MOST = 200; // messages kept in each list
 const ALL = 1000; // and in the flow, when older ones were asked for
@@ -12,6 +16,10 @@ const ALL = 1000; // and in the flow, when older ones were asked for
 const agents = new Map();
 const flow = new Map();
 const inbox = new Map();
+const approvals = new Map();
+const questions = new Map();
+const jobs = new Map();
+const tombstones = new Map();
 let kept = MOST;
 let drawing = false;
 
@@ -27,6 +35,11 @@ function taken(state) {
   for (const agent of state.agents) agents.set(agent.name, agent);
   for (const message of state.messages) flow.set(message.id, message);
   for (const message of state.inbox) inbox.set(message.id, message);
+  for (const [map, rows] of [[approvals, state.approvals], [questions, state.questions], [jobs, state.jobs]]) {
+    map.clear();
+    for (const row of rows) map.set(row.id, row);
+  }
+  takeTombstones(state.tombstones);
   notices(state.notices);
   byId("older-messages").hidden = state.messages.length < 50;
   draw();
@@ -38,10 +51,28 @@ function happened(event) {
     else agents.set(event.name, event);
   } else if (event.kind === "notice") {
     notices(event.notices);
+  } else if (event.kind === "deploy_log") {
+    logged(event);
+    return;
+  } else if (event.kind === "deploy") {
+    jobs.set(event.job.id, event.job);
+  } else if (event.kind === "tombstone") {
+    attempt(null, async () => takeTombstones((await get("api/tombstones")).tombstones));
+  } else if (event.approval) {
+    approvals.set(event.approval.id, event.approval);
+  } else if (event.question) {
+    if (event.question.status === "pending") questions.set(event.question.id, event.question);
+    else questions.delete(event.question.id);
   } else {
     takeMessageEvent(flow, event, () => true, kept);
     takeMessageEvent(inbox, event, ({ to }) => to === "operator", MOST);
   }
+  soon();
+}
+
+function takeTombstones(rows) {
+  tombstones.clear();
+  for (const row of rows) tombstones.set(row.name, row);
   soon();
 }
 
@@ -53,7 +84,12 @@ function soon() {
   requestAnimationFrame(draw);
 }
 
-const title = () => (unread().length ? `(${unread().length}) hyperhive` : "hyperhive");
+const waiting = () => [...approvals.values()].filter(({ status }) => status === "pending").length;
+
+function title() {
+  const much = unread().length + waiting() + questions.size;
+  return much ? `(${much}) hyperhive` : "hyperhive";
+}
 
 function draw() {
   drawing = false;
@@ -62,6 +98,16 @@ function draw() {
   keyed(byId("flow"), newestFirst(flow), (message) => message.id, (message) => makeMessage(message, { requeue: true }), updateMessage);
   keyed(byId("mailboxes"), ["manager", ...[...agents.keys()].filter((name) => name !== "hm1nd").sort(), "*"], (name) => name, (name) => el("option", { value: name }), () => {});
   setText(byId("tally"), tally(agents.values()));
+  keyed(byId("approvals"), pendingFirst(approvals), ({ id }) => id, makeApproval, updateApproval);
+  keyed(byId("questions"), oldestFirst(questions), ({ id }) => id, makeQuestion, updateQuestion);
+  keyed(byId("jobs"), newestJobs(jobs), ({ id }) => id, makeJob, updateJob);
+  keyed(byId("tombstones"), [...tombstones.values()], ({ name }) => name, makeTombstone, () => {});
+  byId("no-approvals").hidden = approvals.size > 0;
+  byId("no-questions").hidden = questions.size > 0;
+  byId("no-tombstones").hidden = tombstones.size > 0;
+  setText(byId("approvals-count"), waiting() ? String(waiting()) : "");
+  setText(byId("questions-count"), questions.size ? String(questions.size) : "");
+  byId("update-all").hidden = ![...agents.values()].some((agent) => agent.needs_update);
   const fresh = unread().length;
   setText(byId("inbox-unread"), fresh ? `${fresh} new` : "");
   byId("read-all").hidden = !fresh;
@@ -165,6 +211,10 @@ byId("read-all").addEventListener("click", (event) =>
   attempt(event.currentTarget, () => markRead(unread().map(({ id }) => id).slice(0, 200))),
 );
 
+byId("update-all").addEventListener("click", (event) =>
+  attempt(event.currentTarget, () => post("update-all"), ({ count }) => `${plural(count, "agent")} rebuilt.`),
+);
+
 byId("older-messages").addEventListener("click", (event) => {
   const button = event.currentTarget;
   attempt(button, async () => {
@@ -178,12 +228,18 @@ byId("older-messages").addEventListener("click", (event) => {
 
 setInterval(() => {
   for (const node of byId("agent-list").children) updateAgentAge(node, agents.get(node.dataset.key) ?? {});
-  for (const [list, messages] of [[byId("inbox"), inbox], [byId("flow"), flow]]) {
+  for (const [list, rows, update] of [
+    [byId("inbox"), inbox, updateAge],
+    [byId("flow"), flow, updateAge],
+    [byId("approvals"), approvals, updateApprovalAge],
+    [byId("questions"), questions, updateQuestion],
+    [byId("jobs"), jobs, updateJobAge],
+  ]) {
     for (const node of list.children) {
-      const message = messages.get(Number(node.dataset.key));
-      if (message) updateAge(node, message);
+      const row = rows.get(Number(node.dataset.key));
+      if (row) update(node, row);
     }
   }
 }, 1000);
 
-new Live({ stream: "events/stream?topics=message,agent,notice", state: "api/state", taken, happened }).start(firstState());
+new Live({ stream: "events/stream?topics=message,agent,notice,approval,question,deploy,tombstone", state: "api/state", taken, happened }).start(firstState());
