@@ -312,6 +312,7 @@ class Hive(Service):
             layout,
             agents,
             broker,
+            deployer,
             approvals,
             questions,
             __version__,

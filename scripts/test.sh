@@ -10,6 +10,8 @@ need socat socat
 need npm npm
 need chromium chromium
 need chromedriver chromium-driver
+need nix nix-bin
+need systemd-nspawn systemd-container dbus
 install_needed || true
 
 exec .venv/bin/python -m tests.run "$@"

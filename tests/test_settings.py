@@ -50,6 +50,15 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(settings.recv_wait, 20.0)
         self.assertEqual(settings.claude_env, {"HTTPS_PROXY": "http://p:1"})
 
+    def test_approvals_expire_only_if_asked_for(self) -> None:
+        """How long an approval waits: for ever, or as many seconds as are set."""
+        self.assertIsNone(load_settings({}).approval_ttl)
+        file = self.file("approval-ttl = 3600\n")
+        self.assertEqual(load_settings({}, file).approval_ttl, 3600.0)
+        self.assertEqual(load_settings({"approval_ttl": "60"}, file).approval_ttl, 60.0)
+        with self.assertRaises(SettingsError):
+            load_settings({"approval_ttl": "0"})
+
     def test_claude_path_and_environment(self) -> None:
         """The executable can be named beside its environment, or alone."""
         for text in ('[claude]\npath = "/x/claude"\n', 'claude = "/x/claude"\n'):
@@ -84,7 +93,7 @@ class LoadTests(SynchronousTestCase):
             ("manager_port", "http", "whole number"),
             ("agent_ports", "9000-8000", "range of ports"),
             ("agent_ports", "1-70000", "range of ports"),
-            ("containers", "docker", "auto, bubblewrap, process"),
+            ("containers", "docker", "auto, nixos, bubblewrap, process"),
             ("max_turns", "0", "1 to 1000"),
             ("model", "--evil", "model name"),
             ("agent_interface", "localhost", "IP address"),

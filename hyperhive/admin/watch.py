@@ -220,6 +220,12 @@ def _gist(event: Members) -> str:
             return str(event.get("text"))
         case "stream":
             return _stream_gist(_object(event.get("event")))
+        case "approval_added" | "approval_resolved":
+            row = _object(event.get("approval"))
+            return f"#{row.get('id')} {row.get('kind')} {row.get('status')}"
+        case "question_added" | "question_resolved":
+            row = _object(event.get("question"))
+            return f"#{row.get('id')} {row.get('status')}: {row.get('question')}"
     return ""
 
 

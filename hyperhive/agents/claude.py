@@ -22,7 +22,7 @@ HIVE_TOOLS = {
     "agent": ("send", "recv", "set_status", "whoami", "ask_operator"),
     "manager": (
         *("send", "recv", "set_status", "whoami", "ask_operator"),
-        *("list_agents", "start", "kill", "restart"),
+        *("list_agents", "start", "kill", "restart", "update", "get_logs"),
         *("request_spawn", "request_apply_commit"),
     ),
 }

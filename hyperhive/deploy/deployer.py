@@ -80,7 +80,7 @@ class Deployer:
         self._database = database
         self._revision = revision
         self._now = now
-        #: Told of an approval that could not be carried out, when that is written.
+        #: Told of an approval that was changed by what was asked for here.
         self.approval_changed: Callable[[int], None] = lambda approval: None
 
     # What an approval is made of.
@@ -163,8 +163,6 @@ class Deployer:
                     await self._deploy(job)
         except PublicError:
             self._log.info("job {id} did not succeed", id=row.id)
-            if row.approval is not None:
-                self.approval_changed(row.approval)
         assert job is not None  # it is made before anything can fail
         return job.row
 
@@ -228,7 +226,7 @@ class Deployer:
             lambda connection: self._decided(connection, name, sha, id, by)
         )
         await self._repos.tag(name, "proposal", row.approval or 0, sha)
-        _raise_unless_done(await self.carry_out(row))
+        await self._carry_out_and_show(row)
 
     def _decided(
         self, connection: Connection, name: str, sha: str, id: int, by: str
@@ -266,7 +264,14 @@ class Deployer:
                 row.sha,
             )
 
-        _raise_unless_done(await self.carry_out(await self._database.write(again)))
+        await self._carry_out_and_show(await self._database.write(again))
+
+    async def _carry_out_and_show(self, row: JobRow) -> None:
+        """As an approval is carried out, without somebody who has approved it now."""
+        ended = await self.carry_out(row)
+        if row.approval is not None:
+            self.approval_changed(row.approval)
+        _raise_unless_done(ended)
 
     @deferred
     async def deployments(self, name: str) -> list[Deployed]:

@@ -16,7 +16,8 @@ class InvalidArguments(BadRequest):
 class Argument:
     """One argument of a tool.
 
-    :param kind: ``string``, ``integer`` or ``number``, as JSON Schema calls them.
+    :param kind: ``string``, ``integer``, ``number`` or ``boolean``, as JSON Schema
+        calls them; or ``strings``, an array of them.
     :param description: for the model, in full sentences.
     :param minimum: the least number that is allowed; for numbers only.
     :param maximum: the greatest.
@@ -31,6 +32,12 @@ class Argument:
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of its value."""
+        if self.kind == "strings":
+            return {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": self.description,
+            }
         limits = {"minimum": self.minimum, "maximum": self.maximum}
         return {
             "type": self.kind,
@@ -38,13 +45,19 @@ class Argument:
             **{key: value for key, value in limits.items() if value is not None},
         }
 
-    def checked(self, value: object) -> str | int | float:
+    def checked(self, value: object) -> str | int | float | tuple[str, ...]:
         """Answer ``value`` if it is allowed.
 
         :raises InvalidArguments:
         """
         if self.kind == "string":
             if isinstance(value, str):
+                return value
+        elif self.kind == "strings":
+            if isinstance(value, list) and all(isinstance(one, str) for one in value):
+                return tuple(value)
+        elif self.kind == "boolean":
+            if isinstance(value, bool):
                 return value
         elif isinstance(value, int | float) and not isinstance(value, bool):
             number = self._number(value)
@@ -60,10 +73,18 @@ class Argument:
         if self.kind == "number":
             return value
         # JSON knows one kind of number, and some clients write 1 as 1.0.
-        return int(value) if value == int(value) else None
+        if isinstance(value, float) and not value.is_integer():
+            return None
+        return int(value)
 
     def _allowed(self) -> str:
-        what = {"string": "a text", "integer": "a whole number", "number": "a number"}
+        what = {
+            "string": "a text",
+            "strings": "a list of texts",
+            "boolean": "true or false",
+            "integer": "a whole number",
+            "number": "a number",
+        }
         low, high = self.minimum, self.maximum
         if low is not None and high is not None:
             return f"{what[self.kind]} from {low} to {high}"

@@ -21,7 +21,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from hyperhive.agents.interfaces import IAgents, IAgentSurface
+from hyperhive.approvals.interfaces import IApprovals, IQuestions
 from hyperhive.deferreds import deferred
+from hyperhive.deploy.interfaces import IDeploys
 from hyperhive.mcp.connection import McpConnection
 from hyperhive.mcp.framing import not_a_message
 from hyperhive.mcp.server import AgentServer
@@ -136,6 +138,9 @@ class McpSockets(Service):
         layout: Layout,
         agents: IAgents,
         broker: IBroker,
+        deploys: IDeploys,
+        approvals: IApprovals,
+        questions: IQuestions,
         version: str,
         recv_wait: float,
         report: Callable[[str, str], None],
@@ -144,6 +149,9 @@ class McpSockets(Service):
         self._layout = layout
         self._agents = agents
         self._broker = broker
+        self._deploys = deploys
+        self._approvals = approvals
+        self._questions = questions
         self._version = version
         self._recv_wait = recv_wait
         self._report = report
@@ -155,7 +163,16 @@ class McpSockets(Service):
         """See :class:`IAgentSurface`. Adding an agent twice is fine."""
         if name in self._listening:
             return
-        toolbox = Toolbox(name, role, self._agents, self._broker, self._recv_wait)
+        toolbox = Toolbox(
+            name,
+            role,
+            self._agents,
+            self._broker,
+            self._deploys,
+            self._approvals,
+            self._questions,
+            self._recv_wait,
+        )
         server = AgentServer(self._reactor, toolbox, self._version)
         factory = McpFactory(self._reactor, name, server, self._numbers, self._ended)
         try:

@@ -2,17 +2,20 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from attrs import frozen
 from twisted.logger import Logger
 
 from hyperhive.agents.interfaces import IAgents, NotTheManager
+from hyperhive.approvals.interfaces import IApprovals, IQuestions
+from hyperhive.deploy.interfaces import IDeploys
 from hyperhive.errors import NotFound
 from hyperhive.mcp.arguments import Argument, check
 from hyperhive.mcp.bridge import awaited, outlasting
 from hyperhive.mcp.connection import Request
+from hyperhive.mcp.inspection import inspection_tools
+from hyperhive.mcp.operator import proposal_tools, question_tool
+from hyperhive.mcp.tool import Tool
 from hyperhive.messages.interfaces import MAX_BODY, IBroker, Message
 from hyperhive.names import EVERYONE, MANAGER, MANAGER_MAILBOX, OPERATOR, mailbox
 from hyperhive.times import rfc3339
@@ -28,19 +31,6 @@ class UnknownTool(NotFound):
     """No such tool for this agent; the text lists those there are."""
 
 
-@frozen
-class Tool:
-    """A tool as an agent sees it.
-
-    :param run: gets the request and the checked arguments and answers a text.
-    """
-
-    name: str
-    description: str
-    arguments: tuple[Argument, ...]
-    run: Callable[[Request, dict[str, Any]], Awaitable[str]]
-
-
 class Toolbox:
     """The tools of one agent. Who calls is known by the socket, never by an argument.
 
@@ -52,7 +42,15 @@ class Toolbox:
     _log = Logger()
 
     def __init__(
-        self, agent: str, role: str, agents: IAgents, broker: IBroker, recv_wait: float
+        self,
+        agent: str,
+        role: str,
+        agents: IAgents,
+        broker: IBroker,
+        deploys: IDeploys,
+        approvals: IApprovals,
+        questions: IQuestions,
+        recv_wait: float,
     ) -> None:
         self._agent = agent
         self._role = role
@@ -61,9 +59,13 @@ class Toolbox:
         self._recv_wait = recv_wait
         # Connections on which a recv has not been settled yet, once for each.
         self._receiving: list[str] = []
-        tools = self._for_all()
+        tools = [*self._for_all(), question_tool(agent, questions)]
         if role == "manager":
-            tools += self._for_the_manager()
+            tools += [
+                *self._for_the_manager(),
+                *inspection_tools(agents, deploys),
+                *proposal_tools(agent, approvals),
+            ]
         self.tools = {tool.name: tool for tool in tools}
 
     async def call(
@@ -219,6 +221,7 @@ class Toolbox:
         ]
 
     async def _send(self, request: Request, given: dict[str, Any]) -> str:
+        self._agents.check_recipient(self._agent, given["to"])
         ids = await outlasting(
             self._broker.send(
                 self._agent, given["to"], given["body"], given.get("in_reply_to")

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from hyperhive.admin.client import REFUSED
+from hyperhive.admin.watch import summary
 from hyperhive.deferreds import deferred
 from hyperhive.names import MANAGER, OPERATOR
 from tests.admin.support import AdminCase, Hive
@@ -182,6 +185,24 @@ class QuestionVerbTests(AdminCase):
         self.assertEqual(self.client.ask({"cmd": "questions"})["questions"], [])
         refused = self.client.ask({"cmd": "cancel_question", "id": 7})
         self.assert_refused(refused, "7")
+
+
+class SummaryTests(SynchronousTestCase):
+    """Their events in one line, for who follows all of them."""
+
+    def test_lines(self) -> None:
+        """Which, about whom, and what became of it."""
+        approval = {"id": 4, "kind": "spawn", "status": "denied"}
+        line = summary(
+            {"kind": "approval_resolved", "agent": "bob", "approval": approval}
+        )
+        self.assertTrue(line.endswith("bob       #4 spawn denied"), line)
+        question = {"id": 7, "status": "pending", "question": "Why?\n\x1b[2J"}
+        line = summary({"kind": "question_added", "agent": "bob", "question": question})
+        self.assertTrue(line.endswith("bob       #7 pending: Why?"), line)
+        for odd in ({}, {"approval": 3}, {"question": None}):
+            for kind in ("approval_added", "question_resolved"):
+                self.assertIn(kind, summary({"kind": kind, **odd}))
 
 
 class DecisionSubcommandTests(CliCase):

@@ -1,10 +1,17 @@
 """An observer that remembers, and that a test can wait for."""
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from hyperhive.containers.happenings import Happening
-from hyperhive.containers.interfaces import IProcessObserver, ProcessEnd
+from hyperhive.containers.interfaces import (
+    ContainerState,
+    ContainerStatus,
+    IProcessObserver,
+    ProcessEnd,
+)
 
 
 @implementer(IProcessObserver)
@@ -64,3 +71,34 @@ class Recorder:
     def _log(self, what: str) -> None:
         if what == "end" or self.log[-1:] != [what]:
             self.log.append(what)
+
+
+class Told:
+    """Keeps what a driver told of its containers without being asked."""
+
+    def __init__(self) -> None:
+        self.statuses: list[ContainerStatus] = []
+        self._awaited: list[tuple[Callable[[], bool], Deferred[None]]] = []
+
+    def __call__(self, status: ContainerStatus) -> None:
+        self.statuses.append(status)
+        for pair in list(self._awaited):
+            if pair[0]():
+                self._awaited.remove(pair)
+                pair[1].callback(None)
+
+    async def heard(self, state: ContainerState, words: str = "") -> None:
+        """Wait until a container's last status is this, for a reason with these words."""
+
+        def is_told() -> bool:
+            last = self.statuses[-1] if self.statuses else None
+            return (
+                last is not None
+                and last.state is state
+                and words in (last.reason or "")
+            )
+
+        if not is_told():
+            waiting: Deferred[None] = Deferred()
+            self._awaited.append((is_told, waiting))
+            await waiting

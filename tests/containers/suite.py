@@ -48,6 +48,8 @@ class DriverSuite:
 
     #: Variables that a process has besides those that it was given.
     added: frozenset[str] = frozenset()
+    #: Whether a change of a running container counts before its next start.
+    changes_at_once = True
 
     # What a driver's own tests give.
 
@@ -154,12 +156,15 @@ class DriverSuite:
         self.assertEqual(await self.driver.statuses(), before)
 
     async def test_create_changes(self) -> None:
-        """Making a container anew changes it for what is run from then on."""
+        """Making a container anew changes it for what is run from then on, or from its next start."""
         await self.make()
         more = self.base / "more"
         more.mkdir()
         spec = ContainerSpec(NAME, (Bind(more, "/state", True),))
         await self.driver.create(spec)
+        if not self.changes_at_once:
+            await self.driver.stop(NAME)
+            await self.driver.start(NAME)
         directory = self.driver.path_inside(spec, more)
         recorder, _ = self.run_in(programs.DIRECTORY, directory=directory)
         self.assertEqual(await recorder.ended(), Exited(0))

@@ -7,9 +7,10 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from hyperhive.containers import trials
-from hyperhive.containers.choose import choose_driver
+from hyperhive.containers import choose, trials
+from hyperhive.containers.choose import automatic, choose_driver
 from hyperhive.containers.interfaces import Denied, DriverMissing, Probe, TimedOut
+from hyperhive.containers.nixos_host import Host
 from hyperhive.containers.refusals import refusal
 
 HELP = (
@@ -51,6 +52,7 @@ class ChooseTests(TestCase):
 
     async def test_auto(self) -> None:
         """What is chosen by itself isolates."""
+        self.patch(choose, "Host", lambda: Host(marker=self.bin / "NIXOS"))
         driver, probe = await self.choose("auto")
         self.assertEqual((driver.name, probe.isolated), ("bubblewrap", True))
 
@@ -60,8 +62,25 @@ class ChooseTests(TestCase):
             driver, probe = await self.choose(name)
             self.assertEqual((driver.name, probe.driver), (name, name))
 
+    def test_auto_on_nixos(self) -> None:
+        """On NixOS it is NixOS's containers, wherever they can be had or not."""
+        host = Host(marker=self.bin / "NIXOS")
+        self.assertEqual(automatic(host), "bubblewrap")
+        host.marker.touch()
+        self.assertEqual(automatic(host), "nixos")
+
+    async def test_no_nixos(self) -> None:
+        """Elsewhere NixOS's containers are refused, with the remedy."""
+        (self.bin / "setsid").symlink_to("/usr/bin/setsid")
+        self.path(str(self.bin))
+        with self.assertRaises(DriverMissing) as raised:
+            await self.choose("nixos")
+        self.assertIn("boot.enableContainers = true", str(raised.exception))
+        self.assertIn("--containers bubblewrap", str(raised.exception))
+
     async def test_not_installed(self) -> None:
         """Without bwrap, auto stops and says how to get it."""
+        self.patch(choose, "Host", lambda: Host(marker=self.bin / "NIXOS"))
         (self.bin / "setsid").symlink_to("/usr/bin/setsid")
         self.path(str(self.bin))
         with self.assertRaises(DriverMissing) as raised:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from hyperhive.store.agents import AgentRow, AgentTable
 from hyperhive.store.database import Database
 from hyperhive.store.migrations import BROKER
 from hyperhive.testing.agents import NOW, FakeAgents
+from hyperhive.testing.approvals import Decisions
+from hyperhive.testing.deploys import FakeDeploys
 
 RECV_WAIT = 50.0
 
@@ -135,6 +138,10 @@ class McpCase(TestCase):
         self.database = Database.in_memory(BROKER)
         self.addCleanup(self.database.close)
         self.broker = make_broker(self.database)
+        self.decisions = Decisions(
+            reactor, self.database, self.broker, EventBus(reactor, 1), time.time
+        )
+        self.deploys = FakeDeploys()
         self.notices: list[tuple[str, str]] = []
         self.clients: list[RawClient] = []
         self.sockets = self.make_sockets()
@@ -149,6 +156,9 @@ class McpCase(TestCase):
             self.layout,
             self.agents,
             self.broker,
+            self.deploys,
+            self.decisions.approvals,
+            self.decisions.questions,
             "1.2.3",
             RECV_WAIT,
             lambda name, problem: self.notices.append((name, problem)),

@@ -35,11 +35,14 @@ class ToolListTests(McpCase):
 
     async def test_roles(self) -> None:
         """The manager has more tools than an agent."""
-        common = ["send", "recv", "set_status", "whoami"]
+        common = ["send", "recv", "set_status", "whoami", "ask_operator"]
         self.assertEqual(await self.names_of("alice"), common)
         self.assertEqual(
             await self.names_of("hm1nd"),
-            [*common, "list_agents", "start", "kill", "restart"],
+            [
+                *(*common, "list_agents", "start", "kill", "restart"),
+                *("request_spawn", "request_apply_commit"),
+            ],
         )
 
     async def test_descriptions(self) -> None:
@@ -175,7 +178,9 @@ class ArgumentTests(McpCase):
 
     async def test_unknown_tool(self) -> None:
         """An unknown tool is an error that lists those there are."""
-        await self.refused("reboot", "there are send, recv, set_status, whoami.")
+        await self.refused(
+            "reboot", "there are send, recv, set_status, whoami, ask_operator."
+        )
 
 
 class RecvTests(McpCase):
