@@ -41,6 +41,7 @@ class ToolListTests(McpCase):
             await self.names_of("hm1nd"),
             [
                 *(*common, "list_agents", "start", "kill", "restart"),
+                *("get_logs", "update"),
                 *("request_spawn", "request_apply_commit"),
             ],
         )
