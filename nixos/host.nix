@@ -82,6 +82,8 @@ in
       agent-interface = cfg.agentInterface;
       manager-port = cfg.managerPort;
       agent-ports = cfg.agentPorts;
+      # What agents' systems extend is what runs here.
+      hive-flake = "path:${hive}";
     };
 
     environment.systemPackages = [ cfg.package ];

@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from hyperhive.agents.config import AgentConfig, ConfigError
 from hyperhive.containers.happenings import Happening
 from hyperhive.containers.interfaces import (
     DriverMissing,
@@ -359,7 +360,7 @@ def read_built(link: Path) -> Built:
     The system is made by its agent's own module: a link in it that leads out of the
     store would have us read what the agent may not.
 
-    :raises EvalError: if its configuration is missing or none.
+    :raises EvalError: if its configuration is missing, or wrong.
     """
     try:
         system = Path(os.readlink(link))
@@ -378,4 +379,8 @@ def read_built(link: Path) -> Built:
         ) from None
     if len(data) > MAX_CONFIG:
         raise EvalError(f"/{CONFIG} of the system is larger than {MAX_CONFIG} bytes.")
-    return Built(system, data.decode("utf-8", "replace"))
+    try:
+        config = AgentConfig.from_json(data.decode("utf-8", "replace"), f"/{CONFIG}")
+    except ConfigError as error:
+        raise EvalError(str(error), ENTRY) from None
+    return Built(system, config.to_json())

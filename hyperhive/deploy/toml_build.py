@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from hyperhive.agents.config import AgentConfig, default_toml
+from hyperhive.agents.config import AgentConfig, ConfigError, default_toml
 from hyperhive.deferreds import deferred
 from hyperhive.deploy.interfaces import Built, EvalError, IBuilder
-from hyperhive.errors import PublicError
 from hyperhive.names import check_agent_name
 
 #: The file that an agent's repo begins with.
@@ -40,8 +39,8 @@ class TomlBuilder:
             config = AgentConfig.from_toml(files[ENTRY].decode())
         except UnicodeDecodeError:
             raise EvalError(f"{ENTRY} is not text in UTF-8.", ENTRY) from None
-        except PublicError as error:
-            raise EvalError(str(error), ENTRY, getattr(error, "line", None)) from None
+        except ConfigError as error:
+            raise EvalError(str(error), ENTRY, error.line) from None
         return Built(None, config.to_json())
 
     def release(self, name: str) -> Deferred[None]:

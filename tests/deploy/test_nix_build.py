@@ -10,6 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
+from hyperhive.agents.config import AgentConfig
 from hyperhive.deferreds import deferred
 from hyperhive.deploy import nix_build
 from hyperhive.deploy.flake import host_platform
@@ -150,10 +151,16 @@ class BuiltTests(NixTestCase):
         built = await self.build(files)
         assert built.system is not None
         self.assertEqual(built.system.name.partition("-")[2], "nixos-system-bob")
-        self.assertEqual(
-            json.loads(built.config),
-            {"environment": {}, "limits": {}, "mcp_servers": {}, "tools": {}},
-        )
+        self.assertEqual(AgentConfig.from_json(built.config), AgentConfig())
+
+    @deferred
+    async def test_what_the_schema_refuses(self) -> None:
+        """What the options' types let through is refused by the daemon, and says why."""
+        given = b'{ hyperhive.environment.LD_PRELOAD = "/x"; }'
+        files = {**self.builder.template("bob"), self.builder.entry: given}
+        with self.assertRaises(EvalError) as raised:
+            await self.build(files)
+        self.assertIn("LD_PRELOAD", str(raised.exception))
 
     @deferred
     async def test_options(self) -> None:
