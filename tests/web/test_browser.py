@@ -22,8 +22,8 @@ def _text(text: str) -> dict[str, Any]:
     return {"type": "assistant", "message": {"role": "assistant", "content": content}}
 
 
-class BrowserTests(TestCase):
-    """Each test has a hive of its own on loopback, and a fresh browser."""
+class BrowserCase(TestCase):
+    """A real browser that is logged in, before a hive in memory."""
 
     timeout = 120
     #: The status of an answer that a test is about: the console complains of it, and
@@ -83,6 +83,10 @@ class BrowserTests(TestCase):
             f"[...document.querySelectorAll({json.dumps(selector)})]"
             f".find((node) => node.textContent.includes({json.dumps(text)})).click()"
         )
+
+
+class BrowserTests(BrowserCase):
+    """Each test has a hive of its own on loopback, and a fresh browser."""
 
     @deferred
     async def test_link_leaves_the_url(self) -> None:

@@ -5,8 +5,10 @@ import { get } from "./net.js";
 import { setClock } from "./words.js";
 
 const KINDS = [
-  "message_sent", "message_leased", "message_done", "message_dead",
+  "message_sent", "message_leased", "message_done", "message_requeued", "message_dead",
   "turn_start", "stream", "note", "turn_end", "agent_state", "notice",
+  "approval_added", "approval_resolved", "question_added", "question_resolved",
+  "deploy", "deploy_log", "tombstone",
 ];
 const PAUSES = [1000, 2000, 4000, 8000, 15000]; // between tries, in milliseconds
 const HIDDEN = 60000; // a page out of sight for so long lets go of its connection

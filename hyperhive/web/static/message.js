@@ -114,7 +114,7 @@ export function updateAge(node, message) {
   setText(node.querySelector("time"), old ? moment(message.sent_at) : age(message.sent_at));
 }
 
-const STATE_OF = { message_sent: "queued", message_leased: "leased", message_done: "done", message_dead: "dead" };
+const STATE_OF = { message_sent: "queued", message_leased: "leased", message_done: "done", message_requeued: "queued", message_dead: "dead" };
 
 // Take an event into a map of messages by id; whether anything was in it for us.
 export function takeMessageEvent(messages, event, wanted, most) {
