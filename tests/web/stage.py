@@ -23,6 +23,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater, react
 
+from hyperhive.agents.interfaces import Tombstone
 from hyperhive.deferreds import deferred
 from hyperhive.messages.interfaces import Outcome, TurnEnd, TurnRecord, Usage
 from hyperhive.settings import PortRange
@@ -41,6 +42,35 @@ _FINDING = """The import stopped at row 48,213: `price` came with a comma as the
 - cause: the supplier switched its export to a German locale on 29 January
 - fix: `parse_price` now accepts both marks and refuses what is ambiguous
 - tests: 14 new cases; all 212 pass"""
+
+
+_DIFF = """\
+diff --git a/agent.toml b/agent.toml
+--- a/agent.toml
++++ b/agent.toml
+@@ -1,3 +1,6 @@
+-model = "haiku"
++model = "sonnet"
+
+ [tools]
++bash = ["git *", "python -m pytest *"]
+"""
+_JOBS: tuple[Event, ...] = (
+    {"kind": "create", "agent": "alice", "state": "done"},
+    {
+        "kind": "rebuild",
+        "agent": "bob",
+        "state": "failed",
+        "note": "agent.toml, line 3: modle is not a key; there are environment, limits, model.",
+    },
+    {
+        "kind": "rebuild",
+        "agent": "carol",
+        "state": "running",
+        "step": "builds",
+        "cancellable": True,
+    },
+)
 
 
 def _assistant(*blocks: Event) -> Event:
@@ -161,6 +191,7 @@ class Stage:
         await self.hive.web.start()
         self._cast()
         await self._letters()
+        await self._decisions()
         for name in self.hive.agents.names():
             self._past(name)
             await self.hive.web.pages.agent_added(name, self.hive.agents.role(name))
@@ -169,6 +200,33 @@ class Stage:
                 url=self.hive.web.pages.url(name),
                 state=self.hive.agents.status(name).state,
             )
+
+    async def _decisions(self) -> None:
+        """What waits for the operator, and what is done about it."""
+        decisions = self.hive.decisions
+        decisions.deployer.text = _DIFF
+        await decisions.approvals.request_apply_commit(
+            "alice",
+            "4f1c9e2ab7",
+            "manager",
+            "alice reads German price lists now: a bigger model, and only the commands "
+            "that the import needs. A cheaper way was tried first: bob has no room.",
+        )
+        await decisions.questions.ask(
+            "bob",
+            "Two suppliers send the same article under different numbers. Which one "
+            "counts?",
+            ("the older", "the cheaper"),
+        )
+        for age, row in enumerate(_JOBS):
+            at = rfc3339(self.began - 60 * (len(_JOBS) - age))
+            row = {**row, "id": age + 1, "by": "operator", "queued_at": at}
+            ended = row["state"] != "running"
+            times = {"started_at": at, **({"ended_at": at} if ended else {})}
+            self.hive.deploys.rows.insert(0, {**row, **times})
+        self.hive.agents.kept["erin"] = Tombstone(
+            "erin", 48_213_000, self.began - 86_400, True
+        )
 
     def play(self) -> LoopingCall:
         """Let bob work, one step every two seconds."""
