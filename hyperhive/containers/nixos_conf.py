@@ -48,8 +48,7 @@ CLEARED = frozenset(
 #: uid 0 an agent would be a trusted user of the nix daemon, which is as good as root;
 #: and root's nix-env follows what lies in the folders of profiles and roots.
 WITHHELD = (
-    # Deeper than the template's own bind of the folder, so that it is mounted after it.
-    "--bind-ro=/dev/null:/nix/var/nix/daemon-socket/socket",
+    "--inaccessible=/nix/var/nix/daemon-socket",
     "--tmpfs=/nix/var/nix/profiles:mode=0755,size=16M",
     "--tmpfs=/nix/var/nix/gcroots:mode=0755,size=16M",
 )
