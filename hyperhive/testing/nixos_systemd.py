@@ -373,7 +373,14 @@ class Init:
     ) -> None:
         """Start a unit; the client hears of its end."""
         mark = self.mark + os.urandom(8).hex()
+        # Python's own handlers would lose what comes before the program is there.
+        held = {signal.SIGINT, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, held)
         pid = os.fork()
+        if pid == 0:
+            for one in held:
+                signal.signal(one, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
         if pid == 0:
             os.setsid()
             for number, descriptor in enumerate(descriptors):
