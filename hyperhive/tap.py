@@ -276,8 +276,8 @@ class Hive(Service):
         )
         repos = Repos(reactor, layout, container, builder.entry)
         deployer = Deployer(repos, builder, agents, jobs, broker, database, __version__)
-        agents.provision = deployer.provision
-        agents.at_purge.append(repos.remove)
+        agents.lifecycle.provision = deployer.provision
+        agents.lifecycle.at_purge.append(repos.remove)
         expiry = Expiry(reactor, time.time)
         approvals = Approvals(
             database, broker, bus, deployer, expiry, settings.approval_ttl
@@ -285,7 +285,7 @@ class Hive(Service):
         deployer.approval_changed = approvals.changed
         questions = Questions(database, broker, bus, expiry)
         partings = Partings(bus, time.time)
-        agents.at_destroy.append(partings.cancel)
+        agents.lifecycle.at_destroy.append(partings.cancel)
 
         notices = Notices()
         facts = Facts(__version__, executable.demo, probe, self._started_at)

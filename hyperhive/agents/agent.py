@@ -15,7 +15,7 @@ from hyperhive.agents.status import Facts, RunningTurn, derive, dispatchable, pa
 from hyperhive.agents.stream import window
 from hyperhive.agents.turn import TurnLimits
 from hyperhive.agents.work import Work, Workshop
-from hyperhive.containers.interfaces import ContainerStatus
+from hyperhive.containers.interfaces import ContainerState, ContainerStatus
 from hyperhive.deferreds import deferred
 from hyperhive.messages.interfaces import Outcome, TurnRecord
 from hyperhive.names import mailbox
@@ -75,6 +75,18 @@ class Agent:
                 now=shop.now,
             ),
         )
+
+    @property
+    def runs(self) -> bool:
+        """Whether its container runs, as it was last seen."""
+        container = self.container
+        return container is not None and container.state is ContainerState.RUNNING
+
+    @deferred
+    async def load(self) -> None:
+        """Read what is kept of it beside its row."""
+        records = await self._shop.broker.turns(self.name, 1)
+        self.last_turn = records[0] if records else None
 
     @property
     def row(self) -> AgentRow:

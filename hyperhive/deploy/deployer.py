@@ -151,12 +151,12 @@ class Deployer:
     async def carry_out(self, row: JobRow) -> JobRow:
         """Do a job whose row is committed; fires with the row as it ended."""
         job: Job | None = None
-        await self._agents.when_recovered()
+        await self._agents.lifecycle.when_begun()
         try:
             async with self._jobs.carrying_out(row) as job:
                 if row.kind == "create":
                     job.at_end(self._ending("spawned"))
-                    await self._agents.create(row.agent, "agent", job)
+                    await self._agents.lifecycle.create(row.agent, "agent", job)
                 else:
                     job.at_end(self._ending("rebuilt"))
                     job.at_end(woken(row.agent, "rebuilt", row.by))
@@ -356,7 +356,7 @@ class Deployer:
                 "builds",
                 cancellable=True,
             )
-            await self._agents.deploy(name, deployment, job)
+            await self._agents.lifecycle.deploy(name, deployment, job)
         except PublicError as error:
             if id is not None:
                 await self._repos.tag(name, "failed", id, sha, str(error))

@@ -739,7 +739,7 @@ class LifeTests(SwarmTestCase):
     async def deploy(self, deployment: Deployment) -> None:
         """Let bob run with something else."""
         async with self.jobs.job("rebuild", "bob", "operator") as job:
-            await self.agents.deploy("bob", deployment, job)
+            await self.agents.lifecycle.deploy("bob", deployment, job)
 
     def test_restart(self) -> None:
         """Stopped, started, and told."""

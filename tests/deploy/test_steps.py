@@ -139,7 +139,7 @@ class World:
         self.deployer = Deployer(
             repos, builder, self.agents, jobs, self.broker, store, "1", clock.seconds
         )
-        self.agents.provision = self.deployer.provision
+        self.agents.lifecycle.provision = self.deployer.provision
         self.approvals = Approvals(
             store,
             self.broker,
