@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
 from hyperhive.deferreds import deferred
@@ -356,7 +356,12 @@ class Repos:
             if name not in self._cleared:
                 await self._clear(repo)
                 self._cleared.add(name)
-            yield repo
+            try:
+                yield repo
+            except (CancelledError, GitError):
+                # A git that was ended may have left a lock, which the next would heed.
+                self._cleared.discard(name)
+                raise
 
     @asynccontextmanager
     async def _existing(self, name: str) -> AsyncIterator[AppliedRepo]:
@@ -366,7 +371,7 @@ class Repos:
             yield repo
 
     async def _clear(self, repo: AppliedRepo) -> None:
-        """Before the first use: repair what a killed git has left, and pack what grew."""
+        """Before the first use, and after a git that failed: repair what a killed git has left, and pack what grew."""
         if not _is_repo(repo.path):
             return
         await on_disk(self._reactor, clear_repo, repo.path)

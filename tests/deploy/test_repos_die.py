@@ -141,6 +141,19 @@ class CrashTests(Stage):
                 break
         self.assertGreater(step, 8)
 
+    async def test_lock_of_an_ended_git(self) -> None:
+        """A git that was ended too early to remove its lock does not keep the next one."""
+        sha = await self.commit("echo 'x = 1' >>agent.toml")
+        await self.repos.main("bob")
+        waiting = self.repos.submit("bob", sha)
+        waiting.cancel()
+        await self.assertFailure(waiting, CancelledError)
+        lock = self.applied / "refs" / "hive" / "fetched" / f"{sha}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+        await self.repos.submit("bob", sha)
+        self.assert_tidy()
+
     async def test_leftovers(self) -> None:
         """What killed gits leave is gone before the next daemon's first use."""
         sha = await self.commit("echo 'x = 1' >>agent.toml")
