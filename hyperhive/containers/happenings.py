@@ -1,10 +1,11 @@
 """Something that happens once, for which many may wait."""
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from hyperhive.containers.interfaces import TimedOut
+from hyperhive.deferreds import deferred
 
 
 class Happening:
@@ -30,6 +31,18 @@ class Happening:
         else:
             self._waiting.append(waiting)
         return waiting
+
+    @deferred
+    async def seen_through(self) -> None:
+        """Fire when it has happened; a cancel is heeded after that, not before."""
+        cancelled: CancelledError | None = None
+        while not self.happened:
+            try:
+                await self.wait()
+            except CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     def wait_within(
         self, clock: IReactorTime, seconds: float, otherwise: str

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
+from hyperhive.containers.groups import GroupProcess
 from hyperhive.containers.interfaces import (
     Denied,
     DriverError,
@@ -20,7 +21,7 @@ from hyperhive.containers.interfaces import (
     ProcessEnd,
     SetupFailed,
 )
-from hyperhive.containers.local import GONE_LIMIT, LocalProcess, tool
+from hyperhive.containers.local import GONE_LIMIT, tool
 from hyperhive.containers.trials import Trial
 
 #: How long a command may take that only asks (seconds).
@@ -148,27 +149,6 @@ class Commands:
             trial.stderr.decode("utf-8", "replace"),
             trial.end,
         )
-
-
-class GroupProcess(LocalProcess):
-    """A child whose every signal goes to its whole group; it leads a session."""
-
-    _group: int | None = None
-
-    def connectionMade(self) -> None:
-        """Remember the group: some of it may outlive the child."""
-        self._group = self.transport.pid
-        super().connectionMade()
-
-    def signal_child(self, number: int) -> None:
-        """See :class:`LocalProcess`."""
-        if self._group is None:
-            return
-        try:
-            os.killpg(self._group, number)
-        except ProcessLookupError:
-            # It leads no group yet, or all are gone.
-            super().signal_child(number)
 
 
 def program(name: str) -> str:

@@ -10,6 +10,7 @@ from attrs import frozen
 from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
+from hyperhive.containers.groups import GIVE_UP, GroupProcess
 from hyperhive.containers.happenings import Happening
 from hyperhive.containers.interfaces import (
     DriverMissing,
@@ -20,10 +21,9 @@ from hyperhive.containers.interfaces import (
     Signalled,
     TimedOut,
 )
-from hyperhive.containers.local import LocalProcess, tool
+from hyperhive.containers.local import tool
 from hyperhive.deferreds import deferred
 from hyperhive.deploy.visible import last_words
-from hyperhive.deploy.waiting import see_through
 from hyperhive.errors import PublicError
 
 #: How long a git may take unless another limit is given (seconds).
@@ -32,9 +32,9 @@ LIMIT = 60.0
 MAX_OUTPUT = 1024 * 1024
 #: How much of the end of its standard error is kept (bytes).
 MAX_ERROR = 8192
-#: After INT it has so long to clean up, after TERM again, after KILL to be gone (seconds).
+#: It may clean up after INT for so long (seconds), and again after TERM.
+POLITE = (signal.SIGINT, signal.SIGTERM)
 GRACE = 2.0
-GIVE_UP = 10.0
 #: What one git may have of memory, and write into one file (bytes). A few bytes of a
 #: pack can ask for any amount of either.
 MAX_MEMORY = 2 * 1024**3
@@ -153,7 +153,7 @@ class Git:
         :param seconds: how long it may take.
         :raises GitError: one of its kinds.
         """
-        process = _Child(self._reactor, listener := _Listener(limit))
+        process = GroupProcess(self._reactor, listener := _Listener(limit))
         listener.child = process
         fed, handed = (stdin, None) if isinstance(stdin, bytes) else (b"", {0: stdin})
         variables = {"PATH": os.defpath, **ENVIRONMENT, **(environment or {})}
@@ -161,30 +161,14 @@ class Git:
         try:
             await listener.ended.wait_within(self._reactor, seconds, "No end")
         except TimedOut:
-            await self._end(process, listener.ended)
+            await process.end(POLITE, GRACE, listener.ended)
             raise GitTimedOut(
                 f"git {arguments[0]} took longer than {seconds:g} s and was ended."
             ) from None
         except CancelledError:
-            await self._end(process, listener.ended)
+            await process.end(POLITE, GRACE, listener.ended)
             raise
         return listener.output(arguments[0], statuses, cut)
-
-    async def _end(self, process: "_Child", ended: Happening) -> None:
-        """INT, TERM, KILL all of its group; wait until it is gone, or can't be ended."""
-        timers = [
-            self._reactor.callLater(GRACE * step, process.signal_child, number)
-            for step, number in enumerate(
-                (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-            )
-        ]
-        timers.append(self._reactor.callLater(2 * GRACE + GIVE_UP, ended.happen))
-        try:
-            await see_through(ended)
-        finally:
-            for timer in timers:
-                if timer.active():
-                    timer.cancel()
 
 
 def _command(repo: Path | None, arguments: Collection[str]) -> list[str]:
@@ -203,32 +187,11 @@ def _command(repo: Path | None, arguments: Collection[str]) -> list[str]:
     ]
 
 
-class _Child(LocalProcess):
-    """A child whose every signal goes to its whole group; it leads a session."""
-
-    _pid: int | None = None
-
-    def connectionMade(self) -> None:
-        """Remember which group: some of it may outlive the child."""
-        self._pid = self.transport.pid
-        super().connectionMade()
-
-    def signal_child(self, number: int) -> None:
-        """See :class:`LocalProcess`."""
-        if self._pid is None or self.told.happened:
-            return
-        try:
-            os.killpg(self._pid, number)
-        except ProcessLookupError:
-            # It leads no group yet, or all are gone.
-            super().signal_child(number)
-
-
 @implementer(IProcessObserver)
 class _Listener:
     """Keeps what git says, up to a limit."""
 
-    child: _Child
+    child: GroupProcess
 
     def __init__(self, limit: int) -> None:
         self._left = limit

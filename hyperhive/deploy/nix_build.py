@@ -1,6 +1,5 @@
 """Build an agent's NixOS system with nix, as a child process that can be ended."""
 
-import contextlib
 import errno
 import os
 import re
@@ -10,14 +9,13 @@ import signal
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import CancelledError
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from hyperhive.agents.config import AgentConfig, ConfigError
+from hyperhive.containers.groups import GroupProcess
 from hyperhive.containers.happenings import Happening
 from hyperhive.containers.interfaces import (
     DriverMissing,
@@ -27,7 +25,7 @@ from hyperhive.containers.interfaces import (
     SetupFailed,
     TimedOut,
 )
-from hyperhive.containers.local import LocalProcess, tool
+from hyperhive.containers.local import tool
 from hyperhive.deferreds import deferred
 from hyperhive.deploy.flake import (
     AGENT_FOLDER,
@@ -47,17 +45,14 @@ from hyperhive.deploy.interfaces import (
     NoSpace,
 )
 from hyperhive.deploy.nix_errors import explain, readable
+from hyperhive.deploy.waiting import in_thread
 from hyperhive.lines import LineSplitter, LineTooLong
 from hyperhive.names import check_agent_name
 
-T = TypeVar("T")
-
 #: How long a build may take unless another limit is given (seconds).
 LIMIT = 3600.0
-#: How long nix may take to end its builders before it is killed (seconds) …
+#: How long nix may take to end its builders before it is killed (seconds).
 GRACE = 10.0
-#: … and how long a killed one may take to be gone.
-GIVE_UP = 10.0
 #: The longest line that is passed on (bytes), and how many lines of a build are.
 MAX_LINE = 2000
 MAX_LINES = 20_000
@@ -150,11 +145,11 @@ class NixBuilder:
         tree["flake.nix"] = flake.encode()
         folder = self._folder / "work" / f"{name}-{secrets.token_hex(8)}"
         try:
-            await self._in_thread(self._prepare, folder, tree)
+            await in_thread(self._reactor, self._prepare, folder, tree)
             await self._run(self._command(folder, name), log)
         finally:
-            await self._in_thread(shutil.rmtree, folder, True)
-        return await self._in_thread(read_built, self._link(name))
+            await in_thread(self._reactor, shutil.rmtree, folder, True)
+        return await in_thread(self._reactor, read_built, self._link(name))
 
     @deferred
     async def release(self, name: str) -> None:
@@ -204,83 +199,19 @@ class NixBuilder:
     async def _run(self, argv: Sequence[str], log: Callable[[str], None]) -> None:
         """Run nix to its end, which is ours if it is cancelled or takes too long."""
         listener = _Listener(log)
-        process = _Group(self._reactor, listener)
+        process = GroupProcess(self._reactor, listener)
         process.spawn(argv, self._environment, b"")
         try:
             await listener.ended.wait_within(self._reactor, self._limit, "No end")
         except TimedOut:
-            await self._end(process, listener.ended)
+            await process.end((signal.SIGTERM,), GRACE, listener.ended)
             raise BuildTimedOut(
                 f"The build took longer than {self._limit:g} s and was ended."
             ) from None
         except CancelledError:
-            await self._end(process, listener.ended)
+            await process.end((signal.SIGTERM,), GRACE, listener.ended)
             raise
         listener.check()
-
-    async def _end(self, process: "_Group", ended: Happening) -> None:
-        """TERM, then KILL, all of its group; however often that is cancelled."""
-        process.signal_child(signal.SIGTERM)
-        timers = [
-            self._reactor.callLater(GRACE, process.signal_child, signal.SIGKILL),
-            self._reactor.callLater(GRACE + GIVE_UP, ended.happen),
-        ]
-        with contextlib.suppress(CancelledError):
-            await _see_through(ended)
-        process.signal_child(signal.SIGKILL)
-        for timer in timers:
-            if timer.active():
-                timer.cancel()
-
-    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        """Call it in a thread. It can't be ended: a cancel is heeded after its end."""
-        ended = Happening()
-        results: list[T | Failure] = []
-
-        def keep(result: T | Failure) -> None:
-            results.append(result)
-            ended.happen()
-
-        pool = self._reactor.getThreadPool()
-        deferToThreadPool(self._reactor, pool, function, *args).addBoth(keep)
-        await _see_through(ended)
-        [result] = results
-        if isinstance(result, Failure):
-            result.raiseException()
-        return result
-
-
-async def _see_through(ended: Happening) -> None:
-    """Wait for it also when that is cancelled, and be cancelled after it."""
-    cancelled: CancelledError | None = None
-    while not ended.happened:
-        try:
-            await ended.wait()
-        except CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-
-
-class _Group(LocalProcess):
-    """A child whose every signal goes to its whole group; it leads a session."""
-
-    _pid: int | None = None
-
-    def connectionMade(self) -> None:
-        """Remember which group: some of it may outlive the child."""
-        self._pid = self.transport.pid
-        super().connectionMade()
-
-    def signal_child(self, number: int) -> None:
-        """See :class:`LocalProcess`."""
-        if self._pid is None:
-            return
-        try:
-            os.killpg(self._pid, number)
-        except ProcessLookupError:
-            # It leads no group yet, or all are gone.
-            super().signal_child(number)
 
 
 @implementer(IProcessObserver)

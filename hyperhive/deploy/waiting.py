@@ -1,30 +1,15 @@
-"""Wait for what can't be ended: a cancel is heeded after its end, not before."""
+"""Call what blocks in a thread, which can't be ended: a cancel is heeded after its end."""
 
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from twisted.internet.defer import CancelledError
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from hyperhive.containers.happenings import Happening
-from hyperhive.deferreds import deferred
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@deferred
-async def see_through(ended: Happening) -> None:
-    """Wait for it also when that is cancelled, and be cancelled after it."""
-    cancelled: CancelledError | None = None
-    while not ended.happened:
-        try:
-            await ended.wait()
-        except CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
 
 
 async def in_thread(
@@ -43,7 +28,7 @@ async def in_thread(
 
     pool = reactor.getThreadPool()
     deferToThreadPool(reactor, pool, function, *args, **kwargs).addBoth(keep)
-    await see_through(ended)
+    await ended.seen_through()
     [result] = results
     if isinstance(result, Failure):
         result.raiseException()
