@@ -257,6 +257,7 @@ class Hive(Service):
             reactor, settings, driver, executable, os.environ, builder.entry
         )
         jobs = self._jobs = JobQueue(database, broker, bus)
+        self._stops.append(lambda: jobs.drain(reactor))
         agents = Agents(
             reactor,
             settings,

@@ -12,7 +12,13 @@ from contextlib import asynccontextmanager
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredLock,
+    TimeoutError,
+)
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from hyperhive.bus import EventBus
@@ -36,6 +42,8 @@ KEPT_LOGS = 20
 KEPT_SECONDS = 90 * 86400.0
 #: What is said of a job that the daemon's end cut off.
 INTERRUPTED = "The daemon ended before it was done; it can be run again."
+#: How long the daemon's end waits for what must not be left half done (seconds).
+END_LIMIT = 30.0
 #: The most jobs that one question is answered with.
 MAX_PAGE = 200
 
@@ -202,6 +210,7 @@ class JobQueue:
         self._jobs: dict[int, Job] = {}
         self._ended: deque[Job] = deque(maxlen=KEPT_LOGS)
         self.closing = False
+        self._drained: Deferred[None] | None = None
         self._left_open = tuple(database.read(JobTable.open))
         self.lock = DeferredLock()
 
@@ -291,6 +300,19 @@ class JobQueue:
             if job.cancellable:
                 job.cancel()
 
+    @deferred
+    async def drain(self, clock: IReactorTime) -> None:
+        """Close, and let what must not be left half done end, for a bounded time."""
+        self.close()
+        if not self._jobs:
+            return
+        drained = self._drained = Deferred()
+        try:
+            await drained.addTimeout(END_LIMIT, clock)
+        except TimeoutError:
+            left = ", ".join(f"{job.row.kind} {job.row.agent}" for job in self.open())
+            self._log.error("left half done: {left}", left=left)
+
     def left_open(self) -> tuple[JobRow, ...]:
         """What an earlier daemon did not end, oldest first."""
         return self._left_open
@@ -357,6 +379,9 @@ class JobQueue:
             self._jobs.pop(id, None)
             self._ended.append(job)
             self.changed(job)
+            if self._drained is not None and not self._jobs:
+                drained, self._drained = self._drained, None
+                drained.callback(None)
 
 
 async def _awaited(work: Callable[[], Awaitable[T]]) -> T:

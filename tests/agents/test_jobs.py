@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from hyperhive.agents.jobs import (
+    END_LIMIT,
     MAX_LINE,
     MAX_LINES,
     Job,
@@ -241,6 +242,25 @@ class JobTests(SynchronousTestCase):
         self.failureResultOf(restarted, JobCancelled)
         self.failureResultOf(self.work("bob"), ShuttingDown)
         self.assertEqual([row["state"] for row in self.pages()], ["interrupted"])
+
+    def test_drain(self) -> None:
+        """The daemon's end waits for what must not be left half done."""
+        first = self.work("bob")
+        drained = self.queue.drain(self.clock)
+        self.assertNoResult(drained)
+        self.doing["bob"].callback(None)
+        self.successResultOf(first)
+        self.successResultOf(drained)
+        self.successResultOf(self.queue.drain(self.clock))
+
+    def test_drain_is_bounded(self) -> None:
+        """It does not wait for ever, and what ends later does no harm."""
+        first = self.work("bob")
+        drained = self.queue.drain(self.clock)
+        self.clock.advance(END_LIMIT)
+        self.successResultOf(drained)
+        self.doing["bob"].callback(None)
+        self.successResultOf(first)
 
     def test_log(self) -> None:
         """The log is bounded, is there after the end, and then goes."""
