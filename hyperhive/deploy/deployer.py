@@ -7,8 +7,11 @@ The steps of a deployment, and what a daemon finds that comes after one that die
 2. ``approved/<id>``, ``building/<id>``, the build: nothing that runs is touched;
 3. the turn ends, the container stops, the agent's row is written: from here on it has
    happened, and what the row says is started, now or by the next daemon;
-4. ``main`` goes forward, ``deployed/<id>``; the job's end and all who are told of it are
-   one transaction.
+4. ``deployed/<id>``, ``main`` goes forward: it never is ahead of its tag; the job's end
+   and all who are told of it are one transaction.
+
+The row is the truth of what runs. Where a repo says something else (its disk was full),
+it is brought in line before anything is compared with it or built on it.
 """
 
 import time
@@ -33,6 +36,7 @@ from hyperhive.deploy.interfaces import (
     NotAgain,
 )
 from hyperhive.deploy.repos import Diff, Proposal, Repos
+from hyperhive.deploy.tags import deployed_id, deployed_tag
 from hyperhive.errors import BadRequest, NotFound, PublicError
 from hyperhive.messages.interfaces import IBroker, Notice
 from hyperhive.names import OPERATOR, SYSTEM
@@ -85,12 +89,15 @@ class Deployer:
 
     # What an approval is made of.
 
-    def propose(self, agent: str, commit_ref: str) -> Deferred[Proposal]:
+    @deferred
+    async def propose(self, agent: str, commit_ref: str) -> Proposal:
         """Fetch a commit out of the proposed repo, check it and pin it.
 
         :raises PublicError: a sentence for who proposed it.
         """
-        return self._repos.submit(self._agents.status(agent).name, commit_ref)
+        name = self._agents.status(agent).name
+        await self._bring_in_line(name)
+        return await self._repos.submit(name, commit_ref)
 
     def tag_proposal(self, agent: str, approval: int, sha: str) -> Deferred[None]:
         """Show what waits for a decision. Safe to do again."""
@@ -119,6 +126,7 @@ class Deployer:
                 f"{against[:40]!r} is nothing to compare with: use {', '.join(AGAINST)}."
             )
         if against == "running":
+            await self._bring_in_line(agent)
             return await self._repos.main(agent)
         rows = await self._database.read_in_thread(
             lambda connection: ApprovalTable.of_agent(connection, agent)
@@ -178,7 +186,7 @@ class Deployer:
         if not newest:
             await self._repos.tag(name, "deployed", FIRST, sha)
         id = newest[0].id if newest else FIRST
-        return await self._build(job, name, role, sha, f"deployed/{id}")
+        return await self._build(job, name, role, sha, deployed_tag(id))
 
     # What the operator asks for.
 
@@ -304,11 +312,16 @@ class Deployer:
                 await self._recover(row)
             except Exception:
                 self._log.failure("job {id} could not be recovered", id=row.id)
+        for name in self._agents.names():
+            try:
+                await self._bring_in_line(name)
+            except PublicError as error:
+                self._log.error("{name}: {error}", name=name, error=error)
 
     async def _recover(self, row: JobRow) -> None:
         happened = await self._happened(row)
         if happened and row.kind == "rebuild":
-            await self._finish(row)
+            await self._finish(row.agent)
         event = "spawned" if row.kind == "create" else "rebuilt"
         endings = [self._ending(event)] if row.kind in ("create", "rebuild") else []
         if row.kind == "rebuild":
@@ -325,8 +338,8 @@ class Deployer:
         if row.kind == "create":
             return exists
         if row.kind == "rebuild" and row.approval is not None and exists:
-            tag = f"deployed/{row.approval}"
-            return self._agents.deployment(row.agent).tag == tag
+            tag = self._agents.deployment(row.agent).tag
+            return tag is not None and deployed_id(tag) == row.approval
         return False
 
     # The steps.
@@ -348,7 +361,7 @@ class Deployer:
         tag = self._agents.deployment(name).tag
         try:
             if id is not None:
-                tag = f"deployed/{id}"
+                tag = deployed_tag(id)
                 await self._repos.tag(name, "approved", id, sha)
                 await self._repos.tag(name, "building", id, sha)
             deployment = await job.alone(
@@ -361,15 +374,27 @@ class Deployer:
             if id is not None:
                 await self._repos.tag(name, "failed", id, sha, str(error))
             raise
-        await self._finish(row)
+        try:
+            await self._finish(name)
+        except PublicError as error:
+            # It runs: to call it failed would have the operator do it again.
+            job.log(f"It runs, but its repo can't be brought in line yet: {error}")
+            self._log.error("{name}: {error}", name=name, error=error)
 
-    async def _finish(self, row: JobRow) -> None:
+    async def _finish(self, name: str) -> None:
         """Show in the repo what has happened. Safe to do again."""
-        assert row.sha is not None  # as above
-        await self._repos.advance(row.agent, row.sha)
-        if row.approval is not None:
-            await self._repos.tag(row.agent, "deployed", row.approval, row.sha)
-        await self._builder.release(row.agent)
+        await self._bring_in_line(name)
+        await self._builder.release(name)
+
+    async def _bring_in_line(self, name: str) -> None:
+        """Let the repo say what the row says. Mostly it does."""
+        deployment = self._agents.deployment(name)
+        sha, tag = deployment.sha, deployment.tag
+        if sha is None or await self._repos.main(name) == sha:
+            return
+        if tag is not None:
+            await self._repos.tag(name, "deployed", deployed_id(tag), sha)
+        await self._repos.advance(name, sha)
 
     @deferred
     async def _build(

@@ -54,6 +54,16 @@ class DeployedTag:
     at: float
 
 
+def deployed_tag(id: int) -> str:
+    """What a deployment is called in an agent's row."""
+    return f"deployed/{id}"
+
+
+def deployed_id(tag: str) -> int:
+    """The opposite of :func:`deployed_tag`."""
+    return int(tag.removeprefix("deployed/"))
+
+
 def tag_ref(kind: str, id: int) -> str:
     """The ref of a tag."""
     if kind not in KINDS or id < 0:

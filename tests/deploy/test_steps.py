@@ -380,3 +380,32 @@ class StepTests(TestCase):
             ages.append(allowed.index(state))
         self.assertEqual(ages, sorted(ages))
         self.assertEqual(ages[-1], 2)
+
+    @deferred
+    async def deployed_with_a_repo_that_is_locked(self) -> tuple[World, Database, Any]:
+        """bob runs what was approved, and his repo can't say so."""
+        database, driver = await self.begin(self.good)
+        world = World(self.layout, database, driver, Fate())
+        await world.agents.recover()
+        await world.deployer.deployments("bob")  # the first use clears locks away
+        applied = self.layout.applied_repo("bob")
+        (applied / "refs/heads/main.lock").touch()
+        await world.approvals.approve(1, "operator")
+        self.assertEqual(world.agents.deployment("bob").sha, self.good)
+        self.assertEqual(git(applied, "rev-parse", "main"), self.first)
+        [line] = [line for line in world.deployer.lines(1) if "brought in line" in line]
+        self.assertIn("main.lock", line)
+        return world, database, driver
+
+    @deferred
+    async def test_repo_out_of_line(self) -> None:
+        """What runs is done, whatever its repo says; the next daemon brings that in line."""
+        _, database, driver = await self.deployed_with_a_repo_that_is_locked()
+        self.assertEqual(await self.state(database, driver.die()), self.happened())
+
+    @deferred
+    async def test_compared_with_what_runs(self) -> None:
+        """A repo is brought in line before something is compared with what runs."""
+        world, _, _ = await self.deployed_with_a_repo_that_is_locked()
+        diff = await world.approvals.diff(1)
+        self.assertEqual((diff.base, diff.text), (self.good, ""))
