@@ -11,6 +11,7 @@ of the hive is installed, and some tests start it thousands of times.
 
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -46,6 +47,9 @@ DIRECTIVES = """\
 !recv [SECONDS]              take the next message, and obey its directives
 !status TEXT                 set what is shown beside my name
 !whoami                      ask the hive who I am
+!ask QUESTION [| OPTION]...  ask the operator
+!propose NAME KEY = VALUE    change the configuration of NAME, and ask for its approval
+                             (the manager only)
 !tool Bash COMMAND           really run a command (from the operator only)
 !think TEXT                  think aloud
 !sleep SECONDS               do nothing for a while
@@ -347,14 +351,33 @@ def _whoami(turn: Turn, rest: str) -> None:
     turn.say(turn.call("whoami"))
 
 
-def _tool(turn: Turn, rest: str) -> None:
-    name, _, command = rest.partition(" ")
-    if name != "Bash" or not command:
-        turn.say("!tool: it is !tool Bash COMMAND.")
-        return
-    if turn.sender != "operator":
-        turn.say("!tool: I run commands for the operator only.")
-        return
+def _ask(turn: Turn, rest: str) -> None:
+    question, *options = [part.strip() for part in rest.split("|")]
+    turn.call("ask_operator", question=question, options=options)
+
+
+def _propose(turn: Turn, rest: str) -> None:
+    name, _, text = rest.partition(" ")
+    key = text.partition("=")[0].strip()
+    if not name.replace("-", "").isalnum() or not key.isidentifier():
+        raise ValueError("it is !propose NAME KEY = VALUE")
+    script = (
+        f"cd /agents/{name} && git fetch -q applied && "
+        "git checkout -qB main applied/main && "
+        f"{{ printf '%s\\n' {shlex.quote(text)}; grep -v '^{key} *=' agent.toml; }} > new && "
+        "mv new agent.toml && git add agent.toml && "
+        f"git commit -qm 'Set {key}' && git rev-parse HEAD"
+    )
+    commit = _shell(turn, script).strip()
+    turn.call(
+        "request_apply_commit",
+        agent=name,
+        commit_ref=commit[-40:],
+        description=f"The demo was asked for this: {text}",
+    )
+
+
+def _shell(turn: Turn, command: str) -> str:
     import subprocess
 
     def run() -> tuple[str, bool]:
@@ -364,7 +387,18 @@ def _tool(turn: Turn, rest: str) -> None:
         text = done.stdout + done.stderr
         return text or f"(exit status {done.returncode})", done.returncode != 0
 
-    turn.tool("Bash", {"command": command}, run)
+    return turn.tool("Bash", {"command": command}, run)
+
+
+def _tool(turn: Turn, rest: str) -> None:
+    name, _, command = rest.partition(" ")
+    if name != "Bash" or not command:
+        turn.say("!tool: it is !tool Bash COMMAND.")
+        return
+    if turn.sender != "operator":
+        turn.say("!tool: I run commands for the operator only.")
+        return
+    _shell(turn, command)
 
 
 def _think(turn: Turn, rest: str) -> None:
@@ -497,6 +531,8 @@ ACTIONS: dict[str, Callable[[Turn, str], None]] = {
     "recv": _recv,
     "status": _status,
     "whoami": _whoami,
+    "ask": _ask,
+    "propose": _propose,
     "tool": _tool,
     "think": _think,
     "sleep": _sleep,

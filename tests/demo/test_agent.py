@@ -308,6 +308,25 @@ class HiveTests(AgentTestCase):
         [call] = self.hive.calls
         self.assertEqual(call["arguments"], {"to": "a", "body": "!hop 1 b a #t"})
 
+    def test_ask(self) -> None:
+        """A question goes to the operator with its options."""
+        self.turn("!ask Which one? | the older | the cheaper")
+        [call] = self.hive.calls
+        self.assertEqual(call["name"], "ask_operator")
+        self.assertEqual(
+            call["arguments"],
+            {"question": "Which one?", "options": ["the older", "the cheaper"]},
+        )
+
+    def test_propose_nobody(self) -> None:
+        """What can be no agent's name is never part of a path."""
+        events, outcome = self.turn('!propose ../x model = "opus"')
+        self.assertEqual((outcome, self.hive.calls), (Outcome.OK, []))
+        said = [event for event in events if event["type"] == "assistant"][-1]
+        self.assertIn(
+            "!propose NAME KEY = VALUE", said["message"]["content"][0]["text"]
+        )
+
     def test_no_hive(self) -> None:
         """Without a connection it says so in its first event, as claude does."""
         self.config.unlink()
