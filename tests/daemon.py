@@ -140,6 +140,12 @@ class Daemon:
         self._process.wait(LIMIT)
         self._close()
 
+    def end(self) -> None:
+        """Wait until it has ended by itself, if it has not."""
+        assert self._process is not None
+        self._process.wait(LIMIT)
+        self._close()
+
     def stop(self) -> int:
         """TERM, and its exit status."""
         assert self._process is not None

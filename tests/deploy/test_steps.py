@@ -40,6 +40,7 @@ from hyperhive.testing.containers import MemoryDriver
 from tests.agents.test_service import StubLauncher
 from tests.containers.suite import new_folder
 from tests.deploy.stage import git, manager_spec
+from tests.deploy.verdicts import failed, happened, interrupted, never_decided
 
 GOOD = b'model = "sonnet"\n'
 BAD = b'modle = "sonnet"\n'
@@ -292,46 +293,6 @@ class StepTests(TestCase):
             "rebuilt": [one["ok"] for one in told if one["event"] == "rebuilt"],
         }
 
-    def never_decided(self) -> dict[str, Any]:
-        """The decision was not written: all is as it was."""
-        return {
-            "approval": "pending",
-            "jobs": [],
-            "sha": self.first,
-            "main": self.first,
-            "deployed": False,
-            "runs": True,
-            "resolved": [],
-            "rebuilt": [],
-        }
-
-    def interrupted(self) -> dict[str, Any]:
-        """Decided and told; nothing of the agent has changed, and that is told too."""
-        return {
-            **self.never_decided(),
-            "approval": "approved",
-            "jobs": ["interrupted"],
-            "resolved": ["approved"],
-            "rebuilt": [False],
-        }
-
-    def happened(self) -> dict[str, Any]:
-        """It runs with what was approved, everybody was told, once."""
-        return {
-            "approval": "approved",
-            "jobs": ["done"],
-            "sha": self.good,
-            "main": self.good,
-            "deployed": True,
-            "runs": True,
-            "resolved": ["approved"],
-            "rebuilt": [True],
-        }
-
-    def failed(self) -> dict[str, Any]:
-        """It could not be built; nothing has changed."""
-        return {**self.interrupted(), "approval": "failed", "jobs": ["failed"]}
-
     @deferred
     async def each_death(self, sha: str) -> list[dict[str, Any]]:
         """What is found after each death, in the order of the steps."""
@@ -344,7 +305,7 @@ class StepTests(TestCase):
                 if not died:
                     return [*found, state]
                 found.append(state)
-                if state == self.interrupted() and sha == self.good:
+                if state == interrupted(self.first) and sha == self.good:
                     await self.run_again()
 
     @deferred
@@ -361,7 +322,11 @@ class StepTests(TestCase):
     @deferred
     async def test_a_good_commit(self) -> None:
         """First it never happened, then it is interrupted, then it has happened: never half."""
-        allowed = [self.never_decided(), self.interrupted(), self.happened()]
+        allowed = [
+            never_decided(self.first),
+            interrupted(self.first),
+            happened(self.good),
+        ]
         ages = []
         for place, state in enumerate(await self.each_death(self.good)):
             self.assertIn(state, allowed, f"death {place}")
@@ -373,7 +338,11 @@ class StepTests(TestCase):
     @deferred
     async def test_a_bad_commit(self) -> None:
         """One that can't be built fails, or is interrupted; nothing of it ever runs."""
-        allowed = [self.never_decided(), self.interrupted(), self.failed()]
+        allowed = [
+            never_decided(self.first),
+            interrupted(self.first),
+            failed(self.first),
+        ]
         ages = []
         for place, state in enumerate(await self.each_death(self.bad)):
             self.assertIn(state, allowed, f"death {place}")
@@ -401,7 +370,7 @@ class StepTests(TestCase):
     async def test_repo_out_of_line(self) -> None:
         """What runs is done, whatever its repo says; the next daemon brings that in line."""
         _, database, driver = await self.deployed_with_a_repo_that_is_locked()
-        self.assertEqual(await self.state(database, driver.die()), self.happened())
+        self.assertEqual(await self.state(database, driver.die()), happened(self.good))
 
     @deferred
     async def test_compared_with_what_runs(self) -> None:
