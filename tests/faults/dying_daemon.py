@@ -21,6 +21,7 @@ from twisted.scripts import twistd
 
 from hyperhive.approvals.approvals import Approvals
 from hyperhive.containers.bubblewrap import BubblewrapDriver
+from hyperhive.deferreds import deferred
 from hyperhive.deploy.repos import Repos
 from hyperhive.deploy.toml_build import TomlBuilder
 from hyperhive.store.database import Database
@@ -68,7 +69,9 @@ def let_die(fate: Fate) -> None:
         for name in names:
             _replace(owner, name, f"{what}.{name}", fate)
     stores: list[Database] = []
-    opened, write, approve = Database.open, Database.write, Approvals.approve
+    opened, write = Database.open, Database.write
+    recover, approve = Approvals.recover, Approvals.approve
+    recovered: Deferred[Any] = Deferred()
 
     def open_and_know(reactor: Any, path: Path, *rest: Any) -> Database:
         database = opened(reactor, path, *rest)
@@ -81,15 +84,23 @@ def let_die(fate: Fate) -> None:
             return write(self, work)
         return fate.step("store.write", lambda: write(self, work))
 
-    def begin(self: Approvals, id: int, by: str) -> Any:
-        fate.begun = True
-        return approve(self, id, by)
+    def recover_and_tell(self: Approvals) -> Any:
+        return recover(self).addBoth(recovered.callback)
 
-    vars_of: Any = Database
-    vars_of.open = staticmethod(open_and_know)
-    vars_of.write = stepping_write
-    vars_of = Approvals
-    vars_of.approve = begin
+    @deferred
+    async def begin(self: Approvals, id: int, by: str) -> None:
+        # Nothing of the start is a step.
+        await recovered
+        fate.begun = True
+        await approve(self, id, by)
+
+    for changed, name, method in (
+        (Database, "open", staticmethod(open_and_know)),
+        (Database, "write", stepping_write),
+        (Approvals, "recover", recover_and_tell),
+        (Approvals, "approve", begin),
+    ):
+        setattr(changed, name, method)
 
 
 def _replace(owner: type, name: str, step: str, fate: Fate) -> None:
