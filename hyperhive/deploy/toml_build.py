@@ -12,6 +12,8 @@ from hyperhive.names import check_agent_name
 
 #: The file that an agent's repo begins with.
 ENTRY = "agent.toml"
+#: Limits that containers without a system of their own don't have.
+UNENFORCED = ("memory", "cpu", "tasks")
 
 
 @implementer(IBuilder)
@@ -41,6 +43,14 @@ class TomlBuilder:
             raise EvalError(f"{ENTRY} is not text in UTF-8.", ENTRY) from None
         except ConfigError as error:
             raise EvalError(str(error), ENTRY, error.line) from None
+        set_ones = [
+            one for one in UNENFORCED if getattr(config.limits, one) is not None
+        ]
+        if set_ones:
+            log(
+                f"{', '.join(set_ones)}: not enforced. Only containers of NixOS have "
+                "limits; the other limits hold."
+            )
         return Built(None, config.to_json())
 
     def release(self, name: str) -> Deferred[None]:

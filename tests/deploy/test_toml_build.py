@@ -46,6 +46,14 @@ class TomlBuilderTests(SynchronousTestCase):
         config = json.loads(built.config)
         self.assertEqual((config["model"], config["limits"]["cpu"]), ("opus", 1.5))
 
+    def test_limits(self) -> None:
+        """The log says which limits are only on paper here, and is silent of others."""
+        self.build({"agent.toml": b"[limits]\nturn_timeout = 60\n"})
+        self.assertEqual(self.said, [])
+        self.build({"agent.toml": b'[limits]\nmemory = "2G"\ntasks = 9\n'})
+        [line] = self.said
+        self.assertTrue(line.startswith("memory, tasks: not enforced."), line)
+
     def test_wrong(self) -> None:
         """A wrong file fails with its name and the line."""
         error = self.refused({"agent.toml": b'model = "opus"\n\nmodle = 1\n'})

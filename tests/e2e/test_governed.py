@@ -15,7 +15,7 @@ PROPOSE = (
 )
 
 
-class GovernedTests(ClaudeTestCase):
+class GovernedTestCase(ClaudeTestCase):
     """The manager's claude is real too."""
 
     def setUp(self) -> None:
@@ -72,15 +72,13 @@ class GovernedTests(ClaudeTestCase):
         [pending] = [one for one in approvals if one["status"] == "pending"]
         return dict(pending)
 
-    def model(self) -> str:
-        """Which model bob's next turn asks."""
-        self.turn_of_bob("[[say Hello]]")
-        asked = [
-            one
-            for one in self.api.inferences()
-            if "You are `bob`" in json.dumps(one["body"].get("system"))
+    def asked_by_bob(self) -> dict[str, Any]:
+        """What bob's claude has asked the API for last."""
+        bodies = [one["body"] for one in self.api.inferences()]
+        own = [
+            one for one in bodies if "You are `bob`" in json.dumps(one.get("system"))
         ]
-        return str(asked[-1]["body"]["model"])
+        return dict(own[-1])
 
     def turn_of_bob(self, body: str) -> None:
         """Write to bob, and wait until that turn is over."""
@@ -90,6 +88,15 @@ class GovernedTests(ClaudeTestCase):
         with_events.until(
             lambda event: event["kind"] == "message_done" and event.get("id") == message
         )
+
+
+class GovernedTests(GovernedTestCase):
+    """From a proposal to what runs, and back."""
+
+    def model(self) -> str:
+        """Which model bob's next turn asks."""
+        self.turn_of_bob("[[say Hello]]")
+        return str(self.asked_by_bob()["model"])
 
     def told(self) -> list[dict[str, Any]]:
         """What the hive told the manager."""
