@@ -237,10 +237,10 @@ class Hive(Service):
     async def _start(self) -> None:
         """Build every room from the ground up; listen first, recover after."""
         reactor, settings, layout = self._reactor, self._settings, self._settings.layout
-        executable = resolve(settings)
         driver, probe = await choose_driver(
             reactor, settings.containers, layout.containers
         )
+        executable = resolve(settings, driver.name == NixosDriver.name)
 
         database = self._opened(layout.broker_db, BROKER, "FULL")
         events = self._opened(layout.events_db, EVENTS, "NORMAL")

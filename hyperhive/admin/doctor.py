@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,9 @@ from hyperhive.admin.client import (
 from hyperhive.admin.console import Console, clean, one_line
 from hyperhive.admin.words import duration
 from hyperhive.agents.executable import NoClaude, resolve
-from hyperhive.containers.choose import choose_driver
+from hyperhive.containers.choose import automatic, choose_driver
 from hyperhive.containers.interfaces import DriverError
+from hyperhive.containers.nixos import NixosDriver
 from hyperhive.deferreds import deferred
 from hyperhive.settings import Settings, SettingsError, flag_fields, load_settings
 
@@ -94,7 +95,7 @@ def host_findings(settings: Settings) -> Iterator[Finding]:
     """What can be seen without asking anybody but claude for its version."""
     yield _python(sys.version_info[:3])
     yield _claude(settings)
-    yield _socat()
+    yield from _programs(_needed(settings))
     yield _folder("state", settings.state_dir, "--state-dir", private=True)
     yield _folder("run", settings.run_dir, "--run-dir", private=False)
 
@@ -159,12 +160,14 @@ def _python(version: tuple[int, ...]) -> Finding:
 
 def _claude(settings: Settings) -> Finding:
     try:
-        executable = resolve(settings)
+        executable = resolve(settings, _on_nixos(settings))
     except NoClaude as error:
         return Finding("claude", PROBLEM, str(error))
     if executable.demo:
         return Finding("claude", NOTE, "a demo: agents are run by a scripted stand-in")
     path = executable.version_source
+    if path is None:
+        return Finding("claude", OK, "each agent's own system has one")
     remedy = "install it anew (npm install -g @anthropic-ai/claude-code) or name another with --claude PATH"
     try:
         done = subprocess.run(
@@ -187,12 +190,32 @@ def _claude(settings: Settings) -> Finding:
     return Finding("claude", OK, f"{said}, {path}")
 
 
-def _socat() -> Finding:
-    found = shutil.which("socat")
-    if found is None:
-        text = "there is none, and agents reach the hive's tools through it"
-        return Finding("socat", PROBLEM, text, "install the package socat")
-    return Finding("socat", OK, found)
+def _on_nixos(settings: Settings) -> bool:
+    chosen = settings.containers
+    return (automatic() if chosen == "auto" else chosen) == NixosDriver.name
+
+
+def _needed(settings: Settings) -> dict[str, tuple[str, str]]:
+    """Programs of the host: what for, and what to do where there are none."""
+    git = {"git": ("configurations are git commits", "install the package git")}
+    if _on_nixos(settings):
+        remedy = "set boot.enableContainers = true, and nix.enable = true"
+        return {
+            **git,
+            "nix": ("it builds agents' systems", remedy),
+            "nixos-container": ("it makes agents' containers", remedy),
+        }
+    why = "agents reach the hive's tools through it"
+    return {**git, "socat": (why, "install the package socat")}
+
+
+def _programs(needed: Mapping[str, tuple[str, str]]) -> Iterator[Finding]:
+    for name, (why, remedy) in needed.items():
+        found = shutil.which(name)
+        if found is None:
+            yield Finding(name, PROBLEM, f"there is none, and {why}", remedy)
+        else:
+            yield Finding(name, OK, found)
 
 
 def _folder(subject: str, path: Path, flag: str, private: bool) -> Finding:

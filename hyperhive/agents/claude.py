@@ -39,7 +39,9 @@ _QUIET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
 }
 _SYSTEM = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    # The last two are NixOS's, which has next to nothing in the others.
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"
+    "/run/wrappers/bin:/run/current-system/sw/bin",
     "LANG": "C.UTF-8",
 }
 _TUNING = {

@@ -20,6 +20,11 @@ PACKAGE_INSIDE = "/opt/hyperhive/claude"
 PYTHON_INSIDE = "/opt/hyperhive/python"
 DEMO_INSIDE = "/opt/hyperhive/demo_agent.py"
 
+#: Where a container that is a NixOS system has its programs, and what of the host's
+#: files it sees where they are.
+PROGRAMS = Path("/run/current-system/sw/bin")
+_STORE = Path("/nix/store")
+
 #: What of the daemon's own environment claude gets, in upper and lower case where
 #: programs read both.
 INHERITED = (
@@ -48,13 +53,14 @@ class Executable:
     :param argv: how it is called; a :class:`~pathlib.Path` is one of the host.
     :param binds: what a container must see for it.
     :param demo: it is the scripted agent, not claude.
-    :param version_source: the file whose change means another version.
+    :param version_source: the file whose change means another version; ``None``: each
+        container's system has its own.
     """
 
     argv: tuple[Path | str, ...]
     binds: tuple[Bind, ...]
     demo: bool
-    version_source: Path
+    version_source: Path | None
 
     def command(self, inside: Callable[[Path], str]) -> tuple[str, ...]:
         """How it is called inside a container.
@@ -64,12 +70,15 @@ class Executable:
         return tuple(inside(one) if isinstance(one, Path) else one for one in self.argv)
 
 
-def resolve(settings: Settings) -> Executable:
+def resolve(settings: Settings, own_system: bool = False) -> Executable:
     """Find the executable that the settings name.
 
+    :param own_system: whether containers are systems of their own, with their own claude.
     :raises NoClaude: if it isn't there or can't be executed.
     """
-    return _demo() if settings.demo else _claude(settings.claude)
+    if settings.demo:
+        return _demo()
+    return _in_system(settings.claude) if own_system else _claude(settings.claude)
 
 
 def environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
@@ -91,6 +100,19 @@ def _claude(named: str) -> Executable:
         )
     path = Path(found).resolve()
     return Executable((path,), _binds(path), demo=False, version_source=path)
+
+
+def _in_system(named: str) -> Executable:
+    """What was approved and built is what runs: the host's claude is no part of that."""
+    if "/" not in named:
+        return Executable((str(PROGRAMS / named),), (), False, version_source=None)
+    path = Path(named).resolve()
+    if not path.is_relative_to(_STORE):
+        raise NoClaude(
+            f"Containers of NixOS don't see {named!r}: leave out --claude to run the one "
+            f"of each agent's system, or name one under {_STORE}."
+        )
+    return Executable((str(path),), (), False, version_source=path)
 
 
 def _binds(path: Path) -> tuple[Bind, ...]:

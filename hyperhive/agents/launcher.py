@@ -31,6 +31,9 @@ from hyperhive.names import MANAGER, container_name
 from hyperhive.settings import Settings
 from hyperhive.store.agents import AgentRow
 
+#: Of how many versions of claude the flags are remembered.
+MAX_VERSIONS = 64
+
 
 class ILauncher(Interface):
     """What a turn and the swarm need to know of claude and of its surroundings."""
@@ -86,7 +89,7 @@ class Launcher:
         self._executable = executable
         self._environment = environment(settings, environ)
         self._entry = entry
-        self._capabilities: tuple[object, Capabilities] | None = None
+        self._capabilities: dict[object, Capabilities] = {}
 
     def prepare(self, name: str) -> None:
         """See :class:`ILauncher`."""
@@ -209,13 +212,22 @@ class Launcher:
         return str(folder)
 
     async def _probed(self, spec: ContainerSpec) -> Capabilities:
-        """Claude's flags, asked of it once for each version of its file."""
-        status = self._executable.version_source.stat()
-        version = (status.st_ino, status.st_mtime_ns, status.st_size)
-        if self._capabilities is None or self._capabilities[0] != version:
+        """Claude's flags, asked of it once for each version of it."""
+        version = self._version(spec)
+        if version not in self._capabilities:
             command = self._executable.command(
                 lambda path: self._driver.path_inside(spec, path)
             )
             found = await probe(self._clock, self._driver, spec.name, command)
-            self._capabilities = version, found
-        return self._capabilities[1]
+            if len(self._capabilities) >= MAX_VERSIONS:
+                self._capabilities.clear()
+            self._capabilities[version] = found
+        return self._capabilities[version]
+
+    def _version(self, spec: ContainerSpec) -> object:
+        """What stays the same as long as claude does."""
+        source = self._executable.version_source
+        if source is None:
+            return spec.system
+        status = source.stat()
+        return status.st_ino, status.st_mtime_ns, status.st_size

@@ -117,6 +117,23 @@ class HostTests(SynchronousTestCase):
         self.patch(os, "environ", {**os.environ, "PATH": str(self.folder)})
         self.assert_problem(self.found(demo=True)["socat"], "install")
 
+    def test_nixos(self) -> None:
+        """There, containers bring claude and socat; the host needs what makes them."""
+        for name in ("nix", "nixos-container"):
+            self.program(name, "true")
+        found = self.found(containers="nixos")
+        self.assertEqual({one.mark for one in found.values()}, {OK})
+        self.assertIn("own system", found["claude"].text)
+        self.assertNotIn("socat", found)
+        (self.path / "nixos-container").unlink()
+        problem = self.found(containers="nixos")["nixos-container"]
+        self.assert_problem(problem, "boot.enableContainers")
+
+    def test_no_git(self) -> None:
+        """Without it nothing can be deployed."""
+        self.patch(os, "environ", {**os.environ, "PATH": str(self.folder)})
+        self.assert_problem(self.found(demo=True)["git"], "commits", "install")
+
     def test_folder_to_be_made(self) -> None:
         """A folder that is not there yet is fine where it can be made."""
         path = self.folder / "not" / "yet"

@@ -52,6 +52,21 @@ class ClaudeTests(SynchronousTestCase):
         self.patch(os, "environ", {"PATH": str(real.parent)})
         self.assertEqual(resolve(Settings(claude="some-claude")).argv, (real,))
 
+    def test_in_its_own_system(self) -> None:
+        """A container that is a system of its own runs the claude that was built for it."""
+        found = resolve(Settings(), own_system=True)
+        self.assertEqual(found.command(str), ("/run/current-system/sw/bin/claude",))
+        self.assertEqual((found.binds, found.version_source), ((), None))
+
+    def test_in_the_store(self) -> None:
+        """Of the host's programs it sees those in the store; another is refused."""
+        path = "/nix/store/abc-claude/bin/claude"
+        found = resolve(Settings(claude=path), own_system=True)
+        self.assertEqual((found.command(str), found.binds), ((path,), ()))
+        with self.assertRaises(NoClaude) as caught:
+            resolve(Settings(claude="/opt/claude"), own_system=True)
+        self.assertIn("leave out --claude", str(caught.exception))
+
     def test_not_there(self) -> None:
         """The error names what was looked for and the ways out."""
         with self.assertRaises(NoClaude) as caught:
