@@ -23,6 +23,8 @@ from hyperhive.messages.interfaces import (
     IBroker,
     InvalidMessage,
     Message,
+    MessagePage,
+    MessageState,
     NoSuchTurn,
     Notice,
     Turn,
@@ -34,6 +36,7 @@ from hyperhive.messages.ledger import Lease, Ledger, check_mailbox
 from hyperhive.messages.waiting import Line
 from hyperhive.names import OPERATOR, mailbox, mailbox_owner
 from hyperhive.store.database import Database
+from hyperhive.store.message_search import Wanted, search
 from hyperhive.store.messages import MessageRow, MessageTable
 from hyperhive.store.turns import TurnTable
 
@@ -175,6 +178,26 @@ class Broker:
             )
         )
         return [convert.message(row) for row in rows]
+
+    @deferred
+    async def search(
+        self,
+        text: str = "",
+        state: MessageState | None = None,
+        agent: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> MessagePage:
+        """See :class:`IBroker`."""
+        wanted = Wanted(
+            text,
+            None if state is None else state.value,
+            None if agent is None else mailbox(agent),
+        )
+        bite = await self._database.read_in_thread(
+            lambda connection: search(connection, wanted, before, _bounded(limit))
+        )
+        return MessagePage(tuple(map(convert.message, bite.rows)), bite.before)
 
     def mark_read(self, ids: tuple[int, ...]) -> Deferred[int]:
         """See :class:`IBroker`."""

@@ -127,6 +127,17 @@ class Message:
 
 
 @frozen
+class MessagePage:
+    """Messages that were found, oldest first.
+
+    :param before: what to ask with for older ones; ``None`` where all were looked at.
+    """
+
+    messages: tuple[Message, ...]
+    before: int | None
+
+
+@frozen
 class Usage:
     """What a turn cost.
 
@@ -285,6 +296,19 @@ class IBroker(Interface):
         agent: str | None = None, before: int | None = None, limit: int = 50
     ) -> Deferred[list[Message]]:
         """Messages to or from ``agent`` (or all), with ids under ``before``, oldest first."""
+
+    def search(
+        text: str = "",
+        state: MessageState | None = None,
+        agent: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Deferred[MessagePage]:
+        """The newest messages under ``before`` that have this text and state, of ``agent`` or all.
+
+        One call looks at a bounded number of messages: it may find nothing and
+        yet say where to go on.
+        """
 
     def mark_read(ids: tuple[int, ...]) -> Deferred[int]:
         """Mark rows of the operator's inbox as read and done; fires with how many were not."""

@@ -5,7 +5,7 @@ that has gone on meanwhile, and answers which messages it moved.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -304,25 +304,45 @@ class MessageTable:
         limit: int,
     ) -> list[MessageRow]:
         """The newest messages to or from a mailbox, or of all, with ids under ``before``."""
-        before = _MAX_ID if before is None else max(0, min(before, _MAX_ID))
+        return [*MessageTable.newest(connection, mailbox, before, limit)][::-1]
+
+    @staticmethod
+    def newest(
+        connection: sqlite3.Connection,
+        mailbox: str | None,
+        before: int | None,
+        limit: int,
+    ) -> Iterator[MessageRow]:
+        """Those of :meth:`page` one by one, the newest first."""
+        under = _under(before)
         if mailbox is None:
-            rows = _rows(
-                connection, "WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit
+            return _each(
+                connection, "WHERE id < ? ORDER BY id DESC LIMIT ?", under, limit
             )
-            return rows[::-1]
         # Each half is read from the end of its own index.
         newest = (
             "SELECT id FROM messages WHERE {} = ? AND id < ? ORDER BY id DESC LIMIT ?"
         )
-        rows = _rows(
+        return _each(
             connection,
             f"WHERE id IN (SELECT * FROM ({newest.format('recipient')}) "  # noqa: S608  # the text is ours
             f"UNION SELECT * FROM ({newest.format('sender')})) "
             "ORDER BY id DESC LIMIT ?",
-            *(mailbox, before, limit) * 2,
+            *(mailbox, under, limit) * 2,
             limit,
         )
-        return rows[::-1]
+
+    @staticmethod
+    def newest_dead(
+        connection: sqlite3.Connection, before: int | None, limit: int
+    ) -> Iterator[MessageRow]:
+        """Dead messages of all with ids under ``before``, the newest first."""
+        return _each(
+            connection,
+            "WHERE state = 'dead' AND id < ? ORDER BY id DESC LIMIT ?",
+            _under(before),
+            limit,
+        )
 
     @staticmethod
     def prune(connection: sqlite3.Connection, done_before: float, limit: int) -> int:
@@ -337,8 +357,18 @@ class MessageTable:
 def _rows(
     connection: sqlite3.Connection, where: str, *values: object
 ) -> list[MessageRow]:
+    return list(_each(connection, where, *values))
+
+
+def _each(
+    connection: sqlite3.Connection, where: str, *values: object
+) -> Iterator[MessageRow]:
     found = connection.execute(f"SELECT {_COLUMNS} FROM messages {where}", values)  # noqa: S608  # the text is ours
-    return [_row(row) for row in found]
+    return map(_row, found)
+
+
+def _under(before: int | None) -> int:
+    return _MAX_ID if before is None else max(0, min(before, _MAX_ID))
 
 
 def _row(values: Sequence[Any]) -> MessageRow:

@@ -7,9 +7,11 @@ from hyperhive.messages.interfaces import (
     MAX_BODY,
     BodyTooLarge,
     InvalidMessage,
+    MessageState,
     UnknownRecipient,
 )
 from hyperhive.messages.ledger import MAX_LISTED
+from hyperhive.store import message_search
 from tests.messages.support import NOW, BrokerCase, HandCase
 
 
@@ -305,6 +307,47 @@ class ReadingTests(BrokerCase):
         self.assertEqual(ids("bob", second), [first])
         self.assertEqual(ids(None, None, 1), [third])
         self.assertEqual(ids("eve"), [])
+
+    def test_search(self) -> None:
+        """By text, state and mailbox; before an id; oldest first."""
+        first = self.send("bob", "A Needle", sender="alice")
+        second = self.send("bob", "hay", sender="alice")
+        third = self.send("alice", "needles", sender="hm1nd")
+
+        def ids(*arguments: object) -> list[int]:
+            page = self.successResultOf(self.broker.search(*arguments))
+            return [message.id for message in page.messages]
+
+        self.assertEqual(ids("NEEDLE"), [first, third])
+        self.assertEqual(ids("needle", None, "bob"), [first])
+        self.assertEqual(ids("needle", None, "manager"), [third])
+        self.assertEqual(ids("needle", None, None, third), [first])
+        self.assertEqual(ids("", MessageState.QUEUED), [first, second, third])
+        self.assertEqual(ids("", MessageState.DEAD), [])
+
+    def test_search_is_bounded(self) -> None:
+        """One call looks at so many messages, and says where the next goes on."""
+        self.patch(message_search, "MAX_ROWS", 2)
+        needle = self.send("bob", "needle", sender="alice")
+        for _ in range(3):
+            self.send("bob", "hay", sender="alice")
+        pages, before = [], None
+        for _ in range(3):
+            page = self.successResultOf(
+                self.broker.search("needle", None, None, before)
+            )
+            before = page.before
+            pages.append([message.id for message in page.messages])
+        self.assertEqual(pages, [[], [needle], []])
+        self.assertIsNone(before)
+
+    def test_search_in_long_bodies(self) -> None:
+        """So many characters are looked at, too."""
+        self.patch(message_search, "MAX_CHARS", 10)
+        self.send("bob", "old needle", sender="alice")
+        last = self.send("bob", "x" * 11, sender="alice")
+        page = self.successResultOf(self.broker.search("needle"))
+        self.assertEqual((page.messages, page.before), ((), last))
 
     def test_bounded(self) -> None:
         """However many are asked for, a page has at most 500; it has at least one."""

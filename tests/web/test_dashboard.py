@@ -198,6 +198,25 @@ class MessagesTests(WebCase):
         self.assertEqual(self.found("?agent=operator"), [self.ids[0], *self.ids[3:]])
         self.assertEqual(self.found("?agent=gone"), [])
 
+    def test_search(self) -> None:
+        """By text, in capitals or not, and by state, for all or one mailbox."""
+        bob = self.successResultOf(self.hive.broker.send("alice", "bob", "Größe 48"))[0]
+        self.assertEqual(self.found("?q=gr%C3%96SSE"), [bob])
+        self.assertEqual(self.found("?q=48&agent=bob"), [bob])
+        self.assertEqual(self.found("?q=48&agent=manager"), [])
+        self.successResultOf(self.hive.broker.begin_turn("bob"))
+        self.assertEqual(self.found("?state=leased"), [self.ids[2]])
+        self.assertEqual(self.found("?state=dead"), [])
+
+    def test_search_goes_on(self) -> None:
+        """A page of what was found says where to look on."""
+        for number in range(3):
+            self.successResultOf(self.hive.broker.send("alice", "bob", f"n {number}"))
+        answer = self.get("/api/messages?q=n&agent=bob&limit=2")
+        self.assertEqual([row["body"] for row in answer["messages"]], ["n 1", "n 2"])
+        query = f"/api/messages?q=n&agent=bob&before={answer['before']}"
+        self.assertEqual([row["body"] for row in self.get(query)["messages"]], ["n 0"])
+
     def test_large(self) -> None:
         """A page is bounded in size too: what is left is asked for with ``before``."""
         ids = [
@@ -222,6 +241,8 @@ class MessagesTests(WebCase):
             ("?before=%C2%B2", "before"),
             ("?agent=%FF", "agent"),
             ("?agent=Bob!", "Bob!"),
+            ("?q=" + "x" * 201, "200"),
+            ("?state=lost", "leased"),
         ):
             self.assert_refused(self.ask("GET", f"/api/messages{query}"), 400, word)
 
