@@ -42,7 +42,10 @@ class RecordingDeployer:
         self.failing: dict[str, str] = {}
         self.holding = False
         self.held: list[Deferred[None]] = []
-        self.text = "--- a/agent.toml\n+++ b/agent.toml\n@@ -1 +1 @@\n-old\n+new\n"
+        self.text = (
+            "diff --git a/agent.toml b/agent.toml\n--- a/agent.toml\n"
+            "+++ b/agent.toml\n@@ -1 +1 @@\n-old\n+new\n"
+        )
 
     def finish(self) -> None:
         """Let the oldest job that is held end."""

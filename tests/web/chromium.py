@@ -52,6 +52,20 @@ class BrowserError(Exception):
     """The browser refused, or a page did not come to what was waited for."""
 
 
+#: What a keyboard calls the keys that are no characters.
+_CODES = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
+
+
 class _Pipe(ProcessProtocol):
     """One DevTools connection."""
 
@@ -203,18 +217,30 @@ class Chromium:
             await self.press(key)
 
     async def press(self, key: str) -> None:
-        """Press and release a key: ``Enter``, ``Tab``, ``Ctrl+Enter``…"""
+        """Press and release a key: ``Enter``, ``Tab``, ``Ctrl+Enter``, ``a``…"""
         *modifiers, name = key.split("+")
-        code = {"Enter": 13, "Tab": 9, "Escape": 27}[name]
+        code = _CODES.get(name) or ord(name.upper())
         common = {
             "key": name,
             "code": name,
             "windowsVirtualKeyCode": code,
             "modifiers": 2 if "Ctrl" in modifiers else 8 if "Shift" in modifiers else 0,
         }
-        text = {"text": "\r"} if name == "Enter" else {}
+        text: dict[str, str] = {"text": "\r"} if name == "Enter" else {}
+        if len(name) == 1 and not modifiers:
+            text = {"text": name}
         await self._ask("Input.dispatchKeyEvent", type="keyDown", **common, **text)
         await self._ask("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    async def point(self, selector: str) -> None:
+        """Move the mouse over an element."""
+        place = await self.run(
+            f"(() => {{ const node = document.querySelector({json.dumps(selector)});"
+            " node.scrollIntoView({block: 'center'});"
+            " const {x, y, width, height} = node.getBoundingClientRect();"
+            " return {x: x + width / 2, y: y + height / 2}; })()"
+        )
+        await self._ask("Input.dispatchMouseEvent", type="mouseMoved", **place)
 
     async def look(self, width: int, height: int, scheme: str = "dark") -> None:
         """Make the window so large, and prefer a colour scheme."""

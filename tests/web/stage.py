@@ -29,6 +29,7 @@ from hyperhive.messages.interfaces import Outcome, TurnEnd, TurnRecord, Usage
 from hyperhive.settings import PortRange
 from hyperhive.times import rfc3339
 from tests.web.chromium import Chromium
+from tests.web.crowd import gather
 from tests.web.support import Hive
 
 Event = dict[str, Any]
@@ -469,6 +470,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", action="store_true")
     parser.add_argument("--screenshots", type=Path)
+    parser.add_argument("--crowd", type=int, default=0, help="so many more agents")
     parser.add_argument("--all", action="store_true", help="every width and scheme")
     options = parser.parse_args(arguments)
     if options.screenshots:
@@ -479,6 +481,7 @@ def main(arguments: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             stage = Stage(clock, Path(folder), options.demo)
             await stage.open()
+            gather(stage.hive, options.crowd, stage.began)
             if options.screenshots:
                 await take_pictures(clock, stage, options.screenshots, options.all)
                 await stage.hive.web.stop()
