@@ -25,6 +25,7 @@ from twisted.internet.task import LoopingCall, deferLater, react
 
 from hyperhive.agents.interfaces import Tombstone
 from hyperhive.deferreds import deferred
+from hyperhive.deploy.interfaces import Deployed
 from hyperhive.messages.interfaces import Outcome, TurnEnd, TurnRecord, Usage
 from hyperhive.settings import PortRange
 from hyperhive.times import rfc3339
@@ -56,6 +57,14 @@ diff --git a/agent.toml b/agent.toml
  [tools]
 +bash = ["git *", "python -m pytest *"]
 """
+_LOG = (
+    "fetching 0 of 3 paths from the cache",
+    "building '/nix/store/9y1…-agent-config.drv'…",
+    "these 2 derivations will be built:",
+    "  /nix/store/1sk…-python3-3.11.9-env.drv",
+    "  /nix/store/hq2…-nixos-system-carol.drv",
+    "building '/nix/store/1sk…-python3-3.11.9-env.drv'…",
+)
 _JOBS: tuple[Event, ...] = (
     {"kind": "create", "agent": "alice", "state": "done"},
     {
@@ -218,6 +227,7 @@ class Stage:
             "Two suppliers send the same article under different numbers. Which one "
             "counts?",
             ("the older", "the cheaper"),
+            ttl_seconds=7200,
         )
         for age, row in enumerate(_JOBS):
             at = rfc3339(self.began - 60 * (len(_JOBS) - age))
@@ -225,6 +235,11 @@ class Stage:
             ended = row["state"] != "running"
             times = {"started_at": at, **({"ended_at": at} if ended else {})}
             self.hive.deploys.rows.insert(0, {**row, **times})
+        self.hive.deploys.deployed["alice"] = [
+            Deployed(9, "4f1c9e2ab7" * 4, self.began - 4000, True),
+            Deployed(4, "c07d61ee90" * 4, self.began - 90_000, False),
+        ]
+        self.hive.deploys.logs = dict.fromkeys((1, 2, 3), _LOG)
         self.hive.agents.kept["erin"] = Tombstone(
             "erin", 48_213_000, self.began - 86_400, True
         )

@@ -77,6 +77,11 @@ class BrowserCase(TestCase):
             f".some((node) => node.textContent.includes({json.dumps(text)}))"
         )
 
+    async def choose(self, agent: str, label: str) -> None:
+        """Open the menu of an agent's row and choose from it."""
+        await self.click(f"li[data-key={agent}] .more")
+        await self.click(".menu [role=menuitem]", label)
+
     async def click(self, selector: str, text: str = "") -> None:
         """Click the first element of this selector with this text."""
         await self.browser.run(
@@ -130,7 +135,7 @@ class BrowserTests(BrowserCase):
         """An agent is spawned by the form and stopped after a question, by keyboard."""
         await self.browser.type("#spawn-name", "carol", "Enter")
         await self.sees("#agent-list", "carol")
-        await self.click("li[data-key=carol] .actions button", "stop")
+        await self.choose("carol", "stop")
         await self.browser.until("document.getElementById('confirm').open")
         await self.browser.run("document.getElementById('confirm-yes').focus()")
         await self.browser.press("Enter")
@@ -142,7 +147,7 @@ class BrowserTests(BrowserCase):
     @deferred
     async def test_question_can_be_declined(self) -> None:
         """A question that is declined does nothing."""
-        await self.click("li[data-key=alice] .actions button", "destroy")
+        await self.choose("alice", "destroy")
         await self.browser.until("document.getElementById('confirm').open")
         await self.browser.press("Escape")
         await self.browser.until("!document.getElementById('confirm').open")
@@ -156,7 +161,7 @@ class BrowserTests(BrowserCase):
         await self.sees("#flow", "have a look")
         await self.browser.until("document.getElementById('compose-body').value === ''")
         await self.hive.broker.begin_turn("alice")
-        await self.sees("#flow .state", "leased")
+        await self.sees("#flow .state", "in a turn")
 
     @deferred
     async def test_errors_are_said(self) -> None:
@@ -435,7 +440,7 @@ class LayoutTests(TestCase):
                 wide = await browser.run(
                     "[...document.querySelectorAll('body *')]"
                     ".filter((node) => node.checkVisibility()"
-                    " && !node.closest('.chips, .unseen, .skip, pre')"
+                    " && !node.closest('.chips, .jumps, .unseen, .skip, pre')"
                     " && node.getBoundingClientRect().right > 390.5)"
                     ".map((node) => node.outerHTML.slice(0, 200))"
                 )

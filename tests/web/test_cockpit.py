@@ -90,6 +90,36 @@ class DecisionTests(BrowserCase):
         [message] = await self.hive.broker.inbox("alice")
         self.assertEqual(json.loads(message.body)["answer"], "blue")
 
+    @deferred
+    async def test_multiple_choice(self) -> None:
+        """Several options and words of one's own are one answer; a ttl runs down in sight."""
+        ask = self.hive.decisions.questions.ask
+        await ask("alice", "Which?", ("red", "blue", "green"), True, 7200)
+        await self.sees("#questions .until", "left")
+        await self.click("#questions label", "red")
+        await self.click("#questions label", "green")
+        await self.browser.type("#questions textarea", "or none", "Ctrl+Enter")
+        await self.sees(".toast", "Answered.")
+        [message] = await self.hive.broker.inbox("alice")
+        self.assertEqual(json.loads(message.body)["answer"], "red\ngreen\nor none")
+
+    @deferred
+    async def test_half_an_answer(self) -> None:
+        """What is typed into an answer outlives other questions, and a reload."""
+        ask = self.hive.decisions.questions.ask
+        await ask("alice", "Which?", ())
+        await self.sees("#questions", "Which?")
+        await self.browser.type("#questions textarea", "half")
+        await ask("alice", "And where?", ())
+        await self.sees("#questions", "And where?")
+        focused = "document.activeElement.matches('#question-1 textarea')"
+        self.assertTrue(await self.browser.run(focused))
+        await self.open("")
+        value = "document.querySelector('#question-1 textarea').value"
+        self.assertEqual(await self.browser.run(value), "half")
+        await self.click("#question-1 button", "don't answer")
+        await self.browser.until("!document.querySelector('#question-1')")
+
 
 class QueueTests(BrowserCase):
     """What is done about it."""
@@ -115,14 +145,52 @@ class QueueTests(BrowserCase):
         await self.sees("#jobs .log", "second line")
 
     @deferred
+    async def test_log_follows(self) -> None:
+        """A log follows its end, but not while somebody reads further up."""
+        deploys: FakeDeploys = self.hive.deploys
+        deploys.rows, deploys.logs[12] = [JOB], tuple(f"line {n}" for n in range(200))
+        self.hive.bus.publish("deploy", {"job": JOB}, "alice")
+        await self.sees("#jobs", "builds")
+        await self.click("#jobs summary", "log")
+        await self.sees("#jobs .log", "line 199")
+        log = "document.querySelector('#jobs .log')"
+        at_end = f"{log}.scrollHeight - {log}.scrollTop - {log}.clientHeight < 2"
+        await self.browser.until(at_end)
+        self.hive.bus.publish("deploy_log", {"job": 12, "line": "line 200"}, "alice")
+        await self.sees("#jobs .log", "line 200")
+        await self.browser.until(at_end)
+        await self.browser.run(f"void ({log}.scrollTop = 0)")
+        self.hive.bus.publish("deploy_log", {"job": 12, "line": "line 201"}, "alice")
+        await self.sees("#jobs .pill", "1 new line")
+        self.assertEqual(await self.browser.run(f"{log}.scrollTop"), 0)
+        await self.click("#jobs .pill")
+        await self.browser.until(at_end)
+
+    @deferred
+    async def test_revive(self) -> None:
+        """What was destroyed comes back through an approval."""
+        await self.hive.agents.destroy("alice")
+        self.hive.bus.publish("tombstone", {"name": "alice", "kept": True})
+        await self.sees("#tombstones", "has a login")
+        await self.click("#tombstones button", "revive")
+        await self.sees("#approvals", "new agent")
+        [approval] = await self.hive.decisions.approvals.pending()
+        self.assertEqual((approval.agent, approval.kind), ("alice", "spawn"))
+
+    @deferred
     async def test_tombstone(self) -> None:
         """What a destroyed agent left is shown, and purged after a question."""
         await self.hive.agents.destroy("alice")
         self.hive.bus.publish("tombstone", {"name": "alice", "kept": True})
         await self.sees("#tombstones", "has a login")
         await self.click("#tombstones button", "purge")
-        await self.browser.until("document.getElementById('confirm').open")
-        await self.click("#confirm-yes")
+        await self.browser.until("document.querySelector('dialog.by-name[open]')")
+        self.assertTrue(
+            await self.browser.run(
+                "document.querySelector('.by-name .danger').disabled"
+            )
+        )
+        await self.browser.type(".by-name input", "alice", "Enter")
         await self.sees(".toast", "alice is gone.")
         self.hive.bus.publish("tombstone", {"name": "alice", "kept": False})
         await self.sees("#no-tombstones", "Nothing is kept")

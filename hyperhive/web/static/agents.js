@@ -1,14 +1,10 @@
-// The agents' cards: state, context, and what can be done to each.
+// The agents' rows: how each is, what it needs, and what can be done to it.
 
 import { el, icon, setAttribute, setText } from "./dom.js";
-import { attempt, confirmed, post } from "./net.js";
-import { age, count, look, plural, stateWords, took } from "./words.js";
-
-const verb = (label, words, run) => {
-  const button = el("button", { class: "quiet", type: "button", title: words, "aria-label": words }, label);
-  button.addEventListener("click", () => run(button));
-  return button;
-};
+import { menuButton } from "./menu.js";
+import { ticking } from "./ticker.js";
+import { VERBS, likely } from "./verbs.js";
+import { age, count, look, money, plural, stateWords, took } from "./words.js";
 
 export function badge(node, agent) {
   const { tone, icon: shape } = look(agent.state);
@@ -36,104 +32,115 @@ export function meter(node, agent) {
   setAttribute(node, "title", window ? `context: ${Math.round(part * 100)} % of the window` : "context");
 }
 
-export function lastTurn(turn) {
-  if (!turn?.outcome) return "no turn yet";
-  return `${turn.outcome.replaceAll("_", " ")} · ${took(turn.duration_ms ?? 0)} · ${age(turn.ended_at)} ago`;
+function lastTurn(turn) {
+  if (!turn?.outcome) return "";
+  const words = turn.outcome === "ok" ? "turn" : turn.outcome.replaceAll("_", " ");
+  return `${words} ${age(turn.ended_at)} ago`;
+}
+
+// The verbs of the menu, in their order; null stands for a line between.
+const MENU = ["start", "cancel", "pause", "go", "stop", "kill", "restart", null, "rebuild", "compact", "session", null, "destroy", "purge"];
+
+function menuOf(node) {
+  const agent = node.item;
+  const items = MENU.map((name) => {
+    if (name === null) return null;
+    const verb = VERBS[name];
+    return verb.applies(agent) ? { ...verb, run: (button) => verb.run(node.item, button) } : false;
+  }).filter((item) => item !== false);
+  const past = { glyph: "↺", label: "deployments", words: "what ran before, and roll back", run: () => togglePast(node) };
+  const logs = { glyph: "≡", label: "logs", words: "its page, with its journal", href: `agent/${agent.name}/#journal` };
+  const own = agent.url ? { glyph: "↗", label: "page of its own", words: "its page on a port of its own", href: ownPage(agent) } : null;
+  items.splice(items.lastIndexOf(null), 0, null, past, logs, ...(own ? [own] : []));
+  return items.filter((item, place) => item || (place > 0 && items[place - 1]));
+}
+
+// Its own port, by the name under which this browser knows the hive.
+function ownPage({ url }) {
+  const own = new URL(url);
+  own.hostname = location.hostname;
+  return own.href;
+}
+
+async function togglePast(node) {
+  const { past } = node.parts;
+  past.hidden = !past.hidden;
+  if (past.hidden) return past.replaceChildren();
+  const { showPast } = await import("./deployments.js");
+  await showPast(past, node.item.name, () => togglePast(node));
 }
 
 export function makeAgent(agent) {
   const name = agent.name;
-  const path = `agent/${name}/`;
-  const stop = verb("■ stop", `stop ${name} when its turn has ended`, async (button) => {
-    const now = await confirmed({
-      title: `stop ${name}?`,
-      text: "A turn that runs may end first (up to ten minutes); its messages are kept.",
-      yes: "stop",
-      option: "don't wait: interrupt the turn now",
-    });
-    if (now !== null) await attempt(button, () => post(`kill/${name}`, { graceful: !now }), `${name} is stopped.`);
-  });
-  const start = verb("▶ start", `start ${name}`, (button) => attempt(button, () => post(`start/${name}`), `${name} is started.`));
-  const restart = verb("↻ restart", `restart ${name}`, async (button) => {
-    const yes = await confirmed({ title: `restart ${name}?`, text: "Its turn may end first. Its conversation goes on.", yes: "restart" });
-    if (yes !== null) await attempt(button, () => post(`restart/${name}`), `${name} is restarted.`);
-  });
-  const pause = verb("", "", (button) => attempt(button, () => post(`pause/${name}`, { paused: button.dataset.paused !== "true" })));
-  const destroy = verb("✕ destroy", `destroy ${name}`, async (button) => {
-    const purge = await confirmed({
-      title: `destroy ${name}?`,
-      text: "Its container goes, its turn is interrupted, and messages that wait for it are given up. What it kept (login, notes, conversation) stays for an agent of the same name.",
-      yes: "destroy",
-      option: "purge: remove what it kept, too",
-    });
-    if (purge !== null) await attempt(button, () => post(`destroy/${name}`, { purge }), `${name} is destroyed.`);
-  });
-  const port = el("a", { class: "port dim" });
-  return Object.assign(
+  const more = menuButton(`more that can be done to ${name}`, () => menuOf(node));
+  const quick = el("button", { class: "quiet quick", type: "button" });
+  quick.addEventListener("click", () => VERBS[quick.dataset.verb].run(node.item, quick));
+  quick.addEventListener("pointerleave", () => offer(node));
+  const past = el("div", { class: "past", hidden: true });
+  const node = el(
+    "li",
+    { class: "agent", "aria-labelledby": `agent-${name}` },
     el(
-      "li",
-      { class: "agent", "aria-labelledby": `agent-${name}` },
-      el(
-        "div",
-        { class: "who" },
-        el("h3", {}, el("a", { id: `agent-${name}`, href: path, class: agent.role === "manager" ? "name manager" : "name" }, name)),
-        agent.role === "manager" ? el("span", { class: "role dim" }, "manager") : null,
-        port,
-      ),
-      el("div", { class: "now" }, el("span", { class: "badge" }), el("span", { class: "tool dim" })),
-      el("div", { class: "mind" }, el("span", { class: "meter" }), el("span", { class: "model dim" })),
-      el("div", { class: "mail" }, el("span", { class: "unread" }), el("span", { class: "last dim" })),
-      el("div", { class: "actions", role: "group", "aria-label": `what can be done to ${name}` }, pause, start, stop, restart, agent.role === "manager" ? null : destroy),
-      el("p", { class: "says" }),
+      "div",
+      { class: "who" },
+      el("h4", {}, el("a", { id: `agent-${name}`, href: `agent/${name}/`, class: agent.role === "manager" ? "name manager" : "name" }, name)),
+      agent.role === "manager" ? el("span", { class: "role dim" }, "manager") : null,
     ),
-    { parts: { pause, start, stop, restart, port } },
+    el("div", { class: "now" }, el("span", { class: "badge" }), el("span", { class: "tool dim" })),
+    el("div", { class: "mind" }, el("span", { class: "meter" }), el("span", { class: "model dim" })),
+    el("div", { class: "mail" }, el("span", { class: "unread" }), el("span", { class: "cost" }), el("span", { class: "last dim" })),
+    el("div", { class: "actions", role: "group", "aria-label": `what can be done to ${name}` }, quick, more),
+    el("p", { class: "says" }),
+    past,
   );
+  node.parts = Object.fromEntries(["badge", "tool", "meter", "model", "unread", "cost", "last", "says"].map((part) => [part, node.querySelector(`.${part}`)]));
+  Object.assign(node.parts, { quick, past });
+  return ticking(node, () => node.item && updateAge(node));
 }
 
-export function updateAgent(node, agent) {
-  const find = (selector) => node.querySelector(selector);
-  const { pause, start, stop, restart, port } = node.parts;
+// needs: what it needs the operator for, as [{text, words, href}].
+export function updateAgent(node, agent, needs) {
+  node.item = agent;
+  const { tool, model, unread, cost, says } = node.parts;
   setAttribute(node, "data-tone", look(agent.state).tone);
-  setText(find(".tool"), agent.tool ? `${agent.tool}` : "");
-  setText(find(".model"), agent.model);
-  meter(find(".meter"), agent);
-  setText(find(".unread"), agent.unread ? `${plural(agent.unread, "message")} waiting` : "");
-  ownPage(port, agent);
-  setText(pause, agent.paused ? "▶ go on" : "‖ pause");
-  setAttribute(pause, "data-paused", agent.paused);
-  setAttribute(pause, "aria-label", agent.paused ? `let ${agent.name} go on` : `pause ${agent.name}`);
-  setAttribute(pause, "title", agent.paused ? "give it turns again" : "let its turn end and give it no other");
-  const moving = ["starting", "stopping"].includes(agent.state);
-  start.hidden = agent.running || moving;
-  stop.hidden = !agent.running && !moving;
-  restart.hidden = !agent.running || moving;
-  const says = find(".says");
-  const note = agent.state_note ?? "";
+  setAttribute(node, "data-state", agent.state);
+  setText(tool, agent.tool ?? "");
+  setText(model, agent.model);
+  meter(node.parts.meter, agent);
+  setText(unread, agent.unread ? `✉ ${agent.unread}` : "");
+  setAttribute(unread, "title", agent.unread ? `${plural(agent.unread, "message")} waiting` : null);
+  setText(cost, money(agent.cost_today));
+  setAttribute(cost, "title", agent.cost_today ? "what it cost today" : null);
   says.replaceChildren(
-    ...(note ? [el("span", { class: "why" }, note)] : []),
+    ...needs.map(need),
+    ...(agent.needs_update ? [el("span", { class: "mark update", title: "Another hyperhive has built it: rebuild it." }, "⇧ update")] : []),
+    ...(agent.state_note ? [el("span", { class: "why" }, agent.state_note)] : []),
     ...(agent.status_text ? [el("span", { class: "status" }, `“${agent.status_text}”`)] : []),
   );
-  updateAgentAge(node, agent);
+  offer(node);
+  updateAge(node);
 }
 
-export function updateAgentAge(node, agent) {
-  badge(node.querySelector(".badge"), agent);
-  setText(node.querySelector(".last"), lastTurn(agent.last_turn));
+const need = ({ text, words, href }) =>
+  href ? el("a", { class: "mark", title: words, href }, text) : el("span", { class: "mark", title: words }, text);
+
+// The likeliest verb has a button of its own. It does not change under the pointer.
+function offer(node) {
+  const { quick } = node.parts;
+  if (quick.matches(":hover") && quick.dataset.verb) return;
+  const name = likely(node.item);
+  quick.hidden = !name;
+  setAttribute(quick, "data-verb", name);
+  if (!name) return;
+  const { glyph, label, words } = VERBS[name];
+  setText(quick, `${glyph} ${label}`);
+  setAttribute(quick, "aria-label", `${label}: ${node.item.name}`);
+  setAttribute(quick, "title", words);
 }
 
-// Its own port, by the name under which this browser knows the hive.
-function ownPage(link, agent) {
-  link.hidden = !agent.url;
-  if (!agent.url) return;
-  const url = new URL(agent.url);
-  url.hostname = location.hostname;
-  setAttribute(link, "href", url.href);
-  setAttribute(link, "title", "its page on a port of its own");
-  setText(link, `:${url.port}`);
-}
-
-export function tally(agents) {
-  const counts = new Map();
-  for (const { state } of agents) counts.set(state, (counts.get(state) ?? 0) + 1);
-  return [...counts].map(([state, number]) => `${number} ${state}`).join(" · ");
+function updateAge(node) {
+  badge(node.parts.badge, node.item);
+  const turn = node.item.last_turn;
+  setText(node.parts.last, lastTurn(turn));
+  setAttribute(node.parts.last, "title", turn?.outcome ? `its last turn: ${turn.outcome.replaceAll("_", " ")} after ${took(turn.duration_ms ?? 0)}` : null);
 }

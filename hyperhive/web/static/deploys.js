@@ -1,80 +1,93 @@
-// The deploy queue with live logs, and what destroyed agents have left.
+// The deploy queue: what is done to whom, since when, with its log as it is written.
 
 import { el, setAttribute, setText } from "./dom.js";
-import { attempt, confirmed, get, post } from "./net.js";
-import { age, count, moment, took } from "./words.js";
+import { LogView } from "./log.js";
+import { attempt, get, post } from "./net.js";
+import { ticking } from "./ticker.js";
+import { age, moment, took } from "./words.js";
 
-const LINES = 500; // of a log that are shown
-export const JOBS = 30; // that are shown
+export const JOBS = 30; // that are kept
+export const FEW = 6; // that are shown at first, beside what is under way
 
-const logs = new Map(); // lines of the jobs whose log is open, by the job's id
+const AGAIN = new Set(["create", "rebuild", "rollback"]);
+const ENDED = new Set(["failed", "interrupted", "cancelled"]);
+const STATES = {
+  waiting: "waits for its turn",
+  running: "is under way",
+  done: "is done",
+  failed: "failed",
+  cancelled: "was cancelled",
+  interrupted: "was interrupted: the hive ended in the middle of it",
+};
 
-export const newestJobs = (jobs) => [...jobs.values()].sort((a, b) => b.id - a.id).slice(0, JOBS);
+const logs = new Map(); // the views that are open, by the job's id
+
+// A job whose log is open stays where it can be read.
+export const isRead = ({ id }) => logs.has(id);
+
+export const underWay = (job) => !job.ended_at;
+
+// What is under way first, then the newest.
+export const newestJobs = (jobs) =>
+  [...jobs.values()].sort((a, b) => underWay(b) - underWay(a) || b.id - a.id).slice(0, JOBS);
 
 export function makeJob(job) {
   const { id } = job;
-  const text = el("pre", { class: "log", tabindex: 0, role: "log", "aria-label": `log of job ${id}` });
-  const details = el("details", { class: "lines" }, el("summary", {}, "log"), text);
-  details.addEventListener("toggle", async () => {
-    if (!details.open) return logs.delete(id);
-    logs.set(id, text);
-    await attempt(null, async () => setText(text, (await get(`api/job/${id}`)).lines.join("\n")));
-  });
   const cancel = el("button", { class: "quiet cancel", type: "button", "aria-label": `cancel job ${id}` }, "✕ cancel");
   cancel.addEventListener("click", () => attempt(cancel, () => post(`cancel-job/${id}`), `Job ${id} is cancelled.`));
   const again = el("button", { class: "quiet again", type: "button", "aria-label": `run job ${id} again` }, "↻ again");
   again.addEventListener("click", () => attempt(again, () => post(`run-again/${id}`), "Done."));
-  return el(
+  const node = el(
     "li",
-    { class: "job" },
-    el("div", { class: "route" }, el("span", { class: "dim" }, `#${id}`), el("span", {}, job.kind), el("strong", {}, job.agent), el("span", { class: "dim" }, `by ${job.by}`), el("span", { class: "grow" }), el("span", { class: "state" }), el("time", { class: "dim" })),
+    { class: "job", "data-agent": job.agent, "data-approval": job.approval },
+    el(
+      "div",
+      { class: "route" },
+      el("span", { class: "state" }),
+      el("span", {}, job.kind),
+      el("strong", {}, job.agent),
+      job.sha ? el("code", { title: job.sha }, job.sha.slice(0, 10)) : null,
+      el("span", { class: "dim" }, `by ${job.by}${job.approval ? ` · approval #${job.approval}` : ""}`),
+      el("span", { class: "grow" }),
+      el("time", { class: "dim" }),
+    ),
     el("p", { class: "step dim" }),
-    el("div", { class: "row" }, details, el("span", { class: "grow" }), cancel, again),
+    el("div", { class: "row" }, log(id), el("span", { class: "grow" }), cancel, again),
   );
+  return ticking(node, () => node.item && updateAge(node, node.item));
 }
 
-const AGAIN = new Set(["create", "rebuild"]);
-const ENDED = new Set(["failed", "interrupted", "cancelled"]);
+const load = (id, view) => attempt(null, async () => view.set((await get(`api/job/${id}`)).lines));
+
+// What was written while this page did not hear is read again.
+export const reloadLogs = () => [...logs].map(([id, view]) => load(id, view));
+
+function log(id) {
+  const view = new LogView(`log of job ${id}`);
+  const details = el("details", { class: "lines" }, el("summary", {}, "log"), view.node);
+  details.addEventListener("toggle", () => {
+    if (!details.open) return logs.delete(id);
+    logs.set(id, view);
+    load(id, view);
+  });
+  return details;
+}
 
 export function updateJob(node, job) {
   setAttribute(node, "data-state", job.state);
-  setText(node.querySelector(".state"), job.state);
+  const state = node.querySelector(".state");
+  setText(state, job.state);
+  setAttribute(state, "title", `It ${STATES[job.state] ?? job.state}.`);
   setText(node.querySelector(".step"), job.note ?? (job.ended_at ? "" : (job.step ?? "")));
   node.querySelector(".cancel").hidden = !job.cancellable;
   node.querySelector(".again").hidden = !(AGAIN.has(job.kind) && ENDED.has(job.state));
-  updateJobAge(node, job);
+  updateAge(node, job);
 }
 
-export function updateJobAge(node, job) {
+function updateAge(node, job) {
   const ended = job.ended_at ? `${took(Date.parse(job.ended_at) - Date.parse(job.started_at ?? job.queued_at))} · ${moment(job.ended_at)}` : "";
   setText(node.querySelector("time"), ended || age(job.started_at ?? job.queued_at));
 }
 
-// A line of a job's log, if somebody looks at it. The end stays in view.
-export function logged({ job, line }) {
-  const text = logs.get(job);
-  if (!text) return;
-  const atEnd = text.scrollHeight - text.scrollTop - text.clientHeight < 20;
-  const lines = text.textContent ? text.textContent.split("\n") : [];
-  text.textContent = [...lines, line].slice(-LINES).join("\n");
-  if (atEnd) text.scrollTop = text.scrollHeight;
-}
-
-export function makeTombstone({ name, bytes, since, login }) {
-  const revive = el("button", { class: "quiet", type: "button", "aria-label": `revive ${name}` }, "▶ revive");
-  revive.addEventListener("click", () => attempt(revive, () => post("spawn", { name }), `${name} is there again.`));
-  const purge = el("button", { class: "quiet", type: "button", "aria-label": `purge ${name}` }, "✕ purge");
-  purge.addEventListener("click", async () => {
-    const text = "Its notes, its conversation and its login are removed for good.";
-    if ((await confirmed({ title: `purge ${name}?`, text, yes: "purge" })) !== null) await attempt(purge, () => post(`purge-tombstone/${name}`), `${name} is gone.`);
-  });
-  return el(
-    "li",
-    { class: "tombstone row" },
-    el("strong", {}, name),
-    el("span", { class: "dim" }, `${count(bytes)}B · destroyed ${moment(since)}${login ? " · has a login" : ""}`),
-    el("span", { class: "grow" }),
-    revive,
-    purge,
-  );
-}
+// A line of a job's log, if somebody looks at it.
+export const logged = ({ job, line }) => logs.get(job)?.add(line);

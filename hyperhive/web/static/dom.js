@@ -32,6 +32,7 @@ export function keyed(parent, items, key, make, update) {
   const old = new Map([...parent.children].map((node) => [node.dataset.key, node]));
   const wanted = new Set(items.map((item) => String(key(item))));
   for (const [name, node] of old) if (!wanted.has(name)) node.remove();
+  const active = document.activeElement;
   let next = parent.firstElementChild;
   for (const item of items) {
     const name = String(key(item));
@@ -42,8 +43,11 @@ export function keyed(parent, items, key, make, update) {
     }
     update(node, item);
     if (node === next) next = next.nextElementSibling;
+    else if (node.parentNode === parent && parent.moveBefore) parent.moveBefore(node, next); // keeps focus and scrolling
     else parent.insertBefore(node, next);
   }
+  // Where a browser can't move, what is put elsewhere has lost the focus.
+  if (active !== document.activeElement && parent.contains(active)) active.focus({ preventScroll: true });
 }
 
 const ICONS = {

@@ -7,13 +7,14 @@ import { age, count, hue, moment } from "./words.js";
 const LONG = 220; // characters; a longer text is folded
 const LINES = 3;
 
-const STATES = {
-  queued: "waits to be handed to a turn",
-  leased: "is in a turn",
-  done: "was dealt with",
-  dead: "was given up; it can be queued again",
-  unread: "waits for you",
-  read: "was read by you",
+// What each state is called, and what that means.
+export const STATES = {
+  queued: ["waiting", "waits to be handed to a turn"],
+  leased: ["in a turn", "is in a turn"],
+  done: ["done", "was dealt with"],
+  dead: ["given up", "was given up; it can be queued again"],
+  unread: ["unread", "waits for you"],
+  read: ["read", "was read by you"],
 };
 
 export function mailboxName(name) {
@@ -35,7 +36,7 @@ async function unfold(node, message) {
     });
   }
   if (node.whole) setText(body, node.whole);
-  setText(button, open ? "less" : "more");
+  setText(button, open ? "show less" : "show all");
 }
 
 // What the hive itself says to agents is JSON; people read "killed · agent bob".
@@ -50,8 +51,38 @@ export function readable({ from, body }) {
   }
 }
 
+const DEEP = 20; // messages of a chain of replies that are shown
+
+// What it answers, and what that answered, the oldest first.
+async function answered(message, known) {
+  const found = [];
+  for (let id = message.in_reply_to; id && found.length < DEEP; ) {
+    const row = known.get(id) ?? (await get(`api/messages?before=${id + 1}&limit=1`)).messages[0];
+    if (row?.id !== id) break; // forgotten meanwhile
+    found.unshift(row);
+    id = row.in_reply_to;
+  }
+  return found;
+}
+
+function chainButton(message, known, owner) {
+  const button = el("button", { class: "quiet chain-button", type: "button", "aria-expanded": "false", title: "what it answers" }, `↩ #${message.in_reply_to}`);
+  button.addEventListener("click", async () => {
+    const open = owner().querySelector(".chain");
+    button.setAttribute("aria-expanded", String(!open));
+    if (open) return open.remove();
+    await attempt(button, async () => {
+      const rows = await answered(message, known);
+      const list = rows.map((row) => el("li", {}, mailboxName(row.from), el("span", { class: "dim" }, ` → ${row.to} · #${row.id}`), el("p", { class: "body" }, readable(row))));
+      owner().querySelector(".body").before(el("ol", { class: "chain", "aria-label": `what message ${message.id} answers` }, ...(list.length ? list : [el("li", { class: "dim" }, "It is forgotten: messages are kept for 30 days.")])));
+    });
+  });
+  return button;
+}
+
 // options.received: whom it is to need not be said. options.operator: it is in
-// the operator's inbox. options.requeue: a dead one gets its button.
+// the operator's inbox. options.requeue: a dead one gets its button. options.known:
+// messages by id, among which what it answers is looked for first.
 // options.actions(row, node): more buttons.
 export function makeMessage(message, options = {}) {
   const node = el(
@@ -63,6 +94,7 @@ export function makeMessage(message, options = {}) {
       mailboxName(message.from),
       ...(options.received ? [] : [el("span", { class: "dim", "aria-label": "to" }, "→"), mailboxName(message.to)]),
       options.operator ? el("span", { class: "fresh" }, "new") : null,
+      options.known && message.in_reply_to ? chainButton(message, options.known, () => node) : null,
       el("span", { class: "grow" }),
       el("span", { class: "again dim", title: "It was handed out before and given back." }, "redelivered"),
       options.operator ? null : el("span", { class: "state" }),
@@ -73,7 +105,7 @@ export function makeMessage(message, options = {}) {
   const actions = el("div", { class: "actions" });
   if (isLong(message)) {
     node.querySelector(".body").classList.add("folded");
-    const words = message.body_chars ? `more (${count(message.body_chars)} characters)` : "more";
+    const words = message.body_chars ? `show all (${count(message.body_chars)} characters)` : "show all";
     actions.append(
       el("button", { class: "quiet unfold", type: "button", "aria-expanded": "false", onclick: () => unfold(node, message) }, words),
     );
@@ -94,8 +126,9 @@ export function updateMessage(node, message) {
   const state = node.querySelector(".state");
   if (state) {
     const word = message.to !== "operator" ? message.state : message.read === false ? "unread" : "read";
-    setText(state, word);
-    setAttribute(state, "title", `It ${STATES[word] ?? word}.`);
+    const [name, words] = STATES[word] ?? [word, word];
+    setText(state, name);
+    setAttribute(state, "title", `It ${words}.`);
     setAttribute(state, "data-state", word);
   }
   node.querySelector(".again").hidden = !message.redelivered;

@@ -29,6 +29,14 @@ export function took(milliseconds) {
 
 export const age = (moment) => duration(now() - Date.parse(moment));
 
+// How long something that ends may still take: {words: "2h 05m left", share: 0.4 of it}.
+export function remaining(from, until) {
+  if (!until) return { words: "", share: 1 };
+  const rest = Date.parse(until) - now();
+  const share = rest / Math.max(1, Date.parse(until) - Date.parse(from));
+  return { words: rest > 0 ? `${duration(rest)} left` : "over", share };
+}
+
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
@@ -68,10 +76,13 @@ const LOOKS = {
   crashed: ["bad", "warn"],
   failed: ["bad", "failed"],
   "needs login": ["bad", "key"],
+  misconfigured: ["bad", "warn"],
   paused: ["off", "paused"],
   stopped: ["off", "stopped"],
   starting: ["wait", "moving"],
   stopping: ["wait", "moving"],
+  rebuilding: ["wait", "moving"],
+  recovering: ["wait", "moving"],
 };
 
 export function look(state) {
