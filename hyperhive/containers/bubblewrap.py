@@ -289,6 +289,7 @@ class BubblewrapDriver(RecordedDriver):
                             for number, content in enumerate(contents, OPTIONS)
                         },
                     },
+                    command.keep_stdin,
                 )
         except (DriverError, OSError) as error:
             process.fail(str(error))

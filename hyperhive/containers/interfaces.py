@@ -95,6 +95,8 @@ class Command:
     :param environment: all of it; nothing is inherited from the daemon.
     :param directory: where it starts.
     :param stdin: written to it, then its stdin is closed.
+    :param keep_stdin: its stdin stays open instead, for
+        :meth:`IContainerProcess.write`.
     """
 
     argv: tuple[str, ...]
@@ -102,6 +104,7 @@ class Command:
     environment: Mapping[str, str] = field(repr=False)
     directory: str
     stdin: bytes = field(default=b"", repr=False)
+    keep_stdin: bool = False
 
 
 class ContainerState(Enum):
@@ -204,6 +207,12 @@ class IContainerProcess(Interface):
         """End it and everything that it started, sessions of their own included.
 
         Fires when nothing of it is left. The observer is told as usual.
+        """
+
+    def write(data: bytes) -> None:
+        """Write to its standard input, which its command has kept open.
+
+        What is written after its end goes nowhere.
         """
 
     def pause() -> None:

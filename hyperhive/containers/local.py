@@ -70,6 +70,7 @@ class LocalProcess(ProcessProtocol):
         self._reactor = reactor
         self._observer = observer
         self._stdin = b""
+        self._keep_stdin = False
         #: The child is gone, and waited for.
         self.exited = Happening()
         #: The observer was told the end.
@@ -88,6 +89,7 @@ class LocalProcess(ProcessProtocol):
         environment: Mapping[str, str],
         stdin: bytes,
         descriptors: Mapping[int, str | int] | None = None,
+        keep_stdin: bool = False,
     ) -> None:
         """Start it, in a session of its own, or tell the observer why not.
 
@@ -97,7 +99,7 @@ class LocalProcess(ProcessProtocol):
         :param argv: its first is an absolute path.
         :param descriptors: more than the three, as ``spawnProcess`` takes them.
         """
-        self._stdin = stdin
+        self._stdin, self._keep_stdin = stdin, keep_stdin
         channels = {0: "w", 1: "r", 2: "r", **(descriptors or {})}
         self._streams = {number for number, way in channels.items() if way == "r"}
         try:
@@ -146,6 +148,11 @@ class LocalProcess(ProcessProtocol):
         """See :class:`IContainerProcess`."""
         self.send(signal.SIGKILL)
 
+    def write(self, data: bytes) -> None:
+        """See :class:`IContainerProcess`."""
+        if self.transport is not None:
+            self.transport.write(data)
+
     def pause(self) -> None:
         """See :class:`IContainerProcess`."""
         self._paused = True
@@ -180,7 +187,8 @@ class LocalProcess(ProcessProtocol):
         stdin, self._stdin = self._stdin, b""
         if stdin:
             self.transport.write(stdin)
-        self.transport.closeStdin()
+        if not self._keep_stdin:
+            self.transport.closeStdin()
 
     def outReceived(self, data: bytes) -> None:
         """Pass it on."""

@@ -246,6 +246,7 @@ class NixosDriver:
                 [client, *words],
                 {**self._commands.environment, **secret},
                 command.stdin,
+                keep_stdin=command.keep_stdin,
             )
         return process
 

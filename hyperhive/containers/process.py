@@ -123,6 +123,7 @@ class ProcessDriver(RecordedDriver):
                 [*helpers, program, *command.argv[1:]],
                 {**command.environment, marked.VARIABLE: mark},
                 command.stdin,
+                keep_stdin=command.keep_stdin,
             )
         return process
 

@@ -37,6 +37,8 @@ class MemoryProcess:
     :ivar signals: what was sent to it while it ran, in order.
     :ivar handlers: by a signal's number, what it does then; without one it dies of
         it. KILL can't be handled.
+    :ivar written: what was written to its standard input while that was open.
+    :ivar reader: what it does with each piece of that.
     :ivar running: whether it runs; not so before the reactor's next turn.
     :ivar paused: whether its output is held.
     :ivar descendants: how many processes it has started that outlive it until it
@@ -55,6 +57,8 @@ class MemoryProcess:
         self.command = command
         self.signals: list[int] = []
         self.handlers: dict[int, Callable[[], None]] = {}
+        self.written = b""
+        self.reader: Callable[[bytes], None] | None = None
         self.running = False
         self.paused = False
         self.descendants = 0
@@ -108,6 +112,14 @@ class MemoryProcess:
         self.descendants = 0
         self.running = False
         self._clock.callLater(0, self.ends, Signalled(signal.SIGKILL))
+
+    def write(self, data: bytes) -> None:
+        """See :class:`IContainerProcess`."""
+        if not self.command.keep_stdin or self._ending:
+            return
+        self.written += data
+        if self.running and self.reader is not None:
+            self._clock.callLater(0, self.reader, data)
 
     def pause(self) -> None:
         """See :class:`IContainerProcess`."""

@@ -90,12 +90,26 @@ def _leaver(process: MemoryProcess) -> None:
     process.exits(4)
 
 
+def _replies(process: MemoryProcess) -> None:
+    def read(line: bytes) -> None:
+        process.says(b"<%s>\n" % line.strip())
+        if b"two" in line:
+            process.exits(3)
+
+    process.reader = read
+    process.says(b"ready\n")
+
+
 CAT = TestProgram(("cat",), _cat)
 #: Prints each of its arguments in angle brackets, on lines.
 ARGUMENTS = TestProgram(("printf", "<%s>\\n"), _arguments)
 ENVIRONMENT = TestProgram(("env", "-0"), _environment)
 DIRECTORY = TestProgram(("pwd",), _directory)
 TRUE = TestProgram(("true",), lambda process: process.exits())
+#: Says each of two lines that it reads, in angle brackets.
+REPLIES = TestProgram(
+    _sh('echo ready; read a; echo "<$a>"; read b; echo "<$b>"; exit 3'), _replies
+)
 SEVEN = TestProgram(_sh("exit 7"), lambda process: process.exits(7))
 HIGHEST = TestProgram(_sh("exit 255"), lambda process: process.exits(255))
 SUICIDE = TestProgram(_sh("kill -TERM $$"), lambda process: process.terminate())

@@ -96,9 +96,10 @@ class DriverSuite:
         environment: Mapping[str, str] | None = None,
         directory: str = "/",
         stdin: bytes = b"",
+        keep_stdin: bool = False,
     ) -> Command:
         argv = (*self.adapt(program), *arguments)
-        return Command(argv, environment or {"PATH": PATH}, directory, stdin)
+        return Command(argv, environment or {"PATH": PATH}, directory, stdin, keep_stdin)
 
     async def make(self, name: str = NAME) -> None:
         await self.driver.create(attrs.evolve(self.spec, name=name))
@@ -312,6 +313,18 @@ class DriverSuite:
         """Its input is at its end, also when there is none."""
         recorder = await self.ran(programs.CAT)
         self.assertEqual((recorder.stdout, recorder.end), (b"", Exited(0)))
+
+    async def test_kept_stdin(self) -> None:
+        """A process whose input is kept open reads what is written to it, when it is."""
+        await self.make()
+        recorder, process = self.run_in(programs.REPLIES, keep_stdin=True)
+        await recorder.heard(b"ready\n")
+        process.write(b"one\n")
+        await recorder.heard(b"<one>\n")
+        process.write(b"two\n")
+        self.assertEqual(await recorder.ended(), Exited(3))
+        self.assertEqual(recorder.stdout, b"ready\n<one>\n<two>\n")
+        process.write(b"three\n")
 
     async def test_unread_stdin(self) -> None:
         """A process need not read its input."""
