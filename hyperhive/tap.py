@@ -32,6 +32,7 @@ from zope.interface import implementer
 from hyperhive import __version__, names
 from hyperhive.admin.context import AdminContext
 from hyperhive.admin.service import AdminService
+from hyperhive.agents.claude_logins import ClaudeLogins
 from hyperhive.agents.executable import Executable, resolve
 from hyperhive.agents.history import History
 from hyperhive.agents.jobs import JobQueue
@@ -288,6 +289,7 @@ class Hive(Service):
         partings = Partings(bus, time.time)
         agents.lifecycle.at_destroy.append(partings.cancel)
 
+        claude_logins = ClaudeLogins(reactor, driver, launcher, agents, bus, time.time)
         notices = Notices()
         facts = Facts(__version__, executable.demo, probe, self._started_at)
         web = WebService(
@@ -299,6 +301,7 @@ class Hive(Service):
                 deployer,
                 approvals,
                 questions,
+                claude_logins,
                 layout,
                 facts,
                 notices,
@@ -330,6 +333,7 @@ class Hive(Service):
                 deployer,
                 approvals,
                 questions,
+                claude_logins,
                 web.login_url,
                 web.urls,
                 lambda: self._info(agents, broker, probe, executable),
@@ -337,7 +341,7 @@ class Hive(Service):
         )
         logins = LoginWatch(reactor, layout, agents.login_changed)
         self._stops += [_then(logins.stop), sockets.stopService]
-        for surface in (logins, sockets, web.pages, partings):
+        for surface in (logins, sockets, web.pages, partings, claude_logins):
             agents.add_surface(surface)
         agents.url = web.pages.url
 
@@ -347,8 +351,8 @@ class Hive(Service):
         await admin.start()
         self._stops.append(admin.stop)
         self._announce(web, probe, executable)
-        # From here on turns run: they are the first to end.
-        self._stops.append(agents.drain)
+        # From here on turns and logins run: they are the first to end.
+        self._stops += [agents.drain, claude_logins.stop]
         await agents.recover()
         await deployer.recover()
         await approvals.recover()

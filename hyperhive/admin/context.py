@@ -6,6 +6,7 @@ from typing import Any
 from attrs import frozen
 
 from hyperhive.agents.interfaces import IAgents
+from hyperhive.agents.login_interfaces import IClaudeLogins
 from hyperhive.approvals.interfaces import IApprovals, IQuestions
 from hyperhive.bus import EventBus
 from hyperhive.deploy.interfaces import IDeploys
@@ -27,6 +28,7 @@ class AdminContext:
     deploys: IDeploys
     approvals: IApprovals
     questions: IQuestions
+    logins: IClaudeLogins
     login_url: Callable[[], str]
     urls: Callable[[], Mapping[str, str]]
     info: Callable[[], Mapping[str, Any]]

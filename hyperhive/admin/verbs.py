@@ -40,6 +40,7 @@ KINDS = (
     "deploy",
     "deploy_log",
     "tombstone",
+    "claude_login",
     "notice",
 )
 #: What they are about: a kind's first word.

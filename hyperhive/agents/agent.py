@@ -11,7 +11,14 @@ from hyperhive.agents.interfaces import AgentStatus, NotAllowed
 from hyperhive.agents.loop import AgentLoop, IWork, LoopHooks
 from hyperhive.agents.policy import COMPACT_OVER
 from hyperhive.agents.scheduler import TurnSlots
-from hyperhive.agents.status import Facts, RunningTurn, derive, dispatchable, parked
+from hyperhive.agents.status import (
+    Facts,
+    RunningLogin,
+    RunningTurn,
+    derive,
+    dispatchable,
+    parked,
+)
 from hyperhive.agents.stream import window
 from hyperhive.agents.turn import TurnLimits
 from hyperhive.agents.work import Work, Workshop
@@ -64,6 +71,7 @@ class Agent:
         self._just_compacted = False
         self._too_long: int | None = None
         self._work: Work | None = None
+        self._login: RunningLogin | None = None
         self.loop = AgentLoop(
             clock,
             slots,
@@ -184,6 +192,21 @@ class Agent:
         if self._work is not None:
             self._work.login_came = True
 
+    @property
+    def moves(self) -> bool:
+        """Whether an operation starts, stops or rebuilds it."""
+        return self._moving is not None
+
+    def show_login(self, state: str | None) -> None:
+        """How the login that is under way is; while there is one, no turn begins."""
+        if state is None:
+            self._login = None
+        else:
+            since = self._shop.now() if self._login is None else self._login.since
+            self._login = RunningLogin(state, since)
+        self._shop.changed(self.name)
+        self.loop.poke()
+
     def _end_session(self) -> None:
         if self._work is not None:
             self._work.end_session()
@@ -212,6 +235,7 @@ class Agent:
             url=self._url(),
             revision=shop.revision,
             misconfigured=self._misconfigured,
+            login=self._login,
         )
 
     def _running_turn(self) -> RunningTurn | None:

@@ -220,24 +220,57 @@ def turn_command(
         *("--tools", ",".join(config.tools.built_in)),
         *("--allowedTools", ",".join((*_rules(config), *ours))),
     )
+    return Command(
+        argv=(*executable.command(inside), *arguments),
+        environment=turn_environment(
+            layout, name, config, environment, temporary, inside
+        ),
+        directory=inside(layout.notes(name)),
+        stdin=prompt.encode("utf-8", "replace"),
+    )
+
+
+def turn_environment(
+    layout: Layout,
+    name: str,
+    config: AgentConfig,
+    environment: Mapping[str, str],
+    temporary: str,
+    inside: Callable[[Path], str],
+) -> dict[str, str]:
+    """The environment of an agent's claude; see :func:`turn_command`."""
     places = {
         "HOME": inside(layout.home(name)),
         "CLAUDE_CONFIG_DIR": inside(layout.claude(name)),
         "TMPDIR": temporary,
         "CLAUDE_CODE_TMPDIR": temporary,
     }
-    return Command(
-        argv=(*executable.command(inside), *arguments),
-        environment={
-            **_SYSTEM,
-            **config.environment,
-            **_QUIET,
-            **_TUNING,
-            **environment,
-            **places,
-        },
-        directory=inside(layout.notes(name)),
-        stdin=prompt.encode("utf-8", "replace"),
+    return {
+        **_SYSTEM,
+        **config.environment,
+        **_QUIET,
+        **_TUNING,
+        **environment,
+        **places,
+    }
+
+
+def auth_commands(
+    executable: tuple[str, ...], environment: Mapping[str, str]
+) -> tuple[Command, Command]:
+    """The commands that log an agent's claude in, and that say whether it is.
+
+    They run where the agent has put nothing that tells claude what to do.
+
+    :param executable: how it is called inside.
+    :param environment: that of its turns. Keys in it would stand in for a login.
+    """
+    environment = {
+        key: value for key, value in environment.items() if key not in _LOGINS
+    }
+    return (
+        Command((*executable, "auth", "login"), environment, "/", keep_stdin=True),
+        Command((*executable, "auth", "status"), environment, "/"),
     )
 
 
@@ -289,8 +322,19 @@ def auth_is_newer(
     return credentials is not None and credentials.st_mtime > moment
 
 
+def login_variable(environment: Mapping[str, str]) -> str | None:
+    """The variable, if there is one, that is a login by itself."""
+    return next((name for name in _LOGINS if environment.get(name)), None)
+
+
+def login_stamp(claude_dir: Path) -> tuple[int, int] | None:
+    """Something that is another after a login was written; ``None``: there is none."""
+    found = _credentials(claude_dir)
+    return None if found is None else (found.st_ino, found.st_mtime_ns)
+
+
 def _in_environment(environment: Mapping[str, str]) -> bool:
-    return any(environment.get(name) for name in _LOGINS)
+    return login_variable(environment) is not None
 
 
 def _credentials(claude_dir: Path) -> os.stat_result | None:

@@ -79,6 +79,7 @@ class AgentStatus:
     url: str | None = None
     last_turn: TurnRecord | None = None
     deployed_sha: str | None = None
+    claude_login: str | None = None
 
     def as_wire(self) -> dict[str, Any]:
         """The ``agent_statuses`` row of the wire page, and the label for pages.
@@ -115,6 +116,7 @@ class AgentStatus:
             "status_text": self.status_text,
             "url": self.url,
             "deployed_sha": self.deployed_sha,
+            "claude_login": self.claude_login,
         }
         row |= {key: value for key, value in plain.items() if value is not None}
         if self.last_turn is not None:

@@ -10,13 +10,19 @@ from zope.interface import Interface, implementer
 from hyperhive.agents.claude import (
     Capabilities,
     TurnFiles,
+    auth_commands,
     auth_is_newer,
     auth_present,
+    login_stamp,
+    login_variable,
     turn_command,
+    turn_environment,
     write_turn_files,
 )
+from hyperhive.agents.claude_login import LoginPlan
 from hyperhive.agents.config import AgentConfig, configuration
 from hyperhive.agents.executable import Executable, environment
+from hyperhive.agents.login_interfaces import LoginRefused
 from hyperhive.agents.probe import probe
 from hyperhive.agents.prompts import system_prompt
 from hyperhive.containers.interfaces import (
@@ -63,6 +69,12 @@ class ILauncher(Interface):
 
     def login_remedy(name: str) -> str:
         """What the operator does to give the agent a login."""
+
+    def login_plan(row: AgentRow) -> LoginPlan:
+        """How the agent's claude is logged in, where its turns run.
+
+        :raises PublicError: if it needs no login, or would not use it.
+        """
 
 
 @implementer(ILauncher)
@@ -172,8 +184,36 @@ class Launcher:
     def login_remedy(self, name: str) -> str:
         """See :class:`ILauncher`."""
         return (
-            f"On the host, run: CLAUDE_CONFIG_DIR={self._layout.claude(name)} "
-            f"{self._settings.claude} auth login"
+            f"Log its claude in on the dashboard, or on the host with: "
+            f"hive-c0re login {name}"
+        )
+
+    def login_plan(self, row: AgentRow) -> LoginPlan:
+        """See :class:`ILauncher`."""
+        if self._executable.demo:
+            raise LoginRefused("The scripted agent needs no login.")
+        variable = login_variable(self._environment)
+        if variable is not None:
+            raise LoginRefused(
+                f"The hive's environment has {variable}, which all agents use, and no "
+                "login of their own. Take it out there, and restart the hive."
+            )
+        spec, layout, name = self.spec(row), self._layout, row.name
+
+        def inside(path: Path) -> str:
+            return self._driver.path_inside(spec, path)
+
+        surroundings = turn_environment(
+            layout,
+            name,
+            configuration(row),
+            self._environment,
+            self._temporary(name, spec),
+            inside,
+        )
+        login, status = auth_commands(self._executable.command(inside), surroundings)
+        return LoginPlan(
+            spec.name, login, status, lambda: login_stamp(layout.claude(name))
         )
 
     def _files(

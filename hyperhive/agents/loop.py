@@ -201,7 +201,7 @@ class AgentLoop:
         if not self.busy:
             raise NothingRunning("There is no turn to cancel.")
         self._end(EndedBy.operator())
-        return self._when_idle()
+        return self.when_idle()
 
     @deferred
     async def drain(self, seconds: float) -> None:
@@ -215,7 +215,7 @@ class AgentLoop:
             return
         late = self._clock.callLater(seconds, self._end, EndedBy.drain())
         try:
-            await self._when_idle()
+            await self.when_idle()
         finally:
             if late.active():
                 late.cancel()
@@ -228,7 +228,7 @@ class AgentLoop:
             self.work.destroy(EndedBy.drain())
         elif self.state == "beginning":
             self._ending = EndedBy.drain()
-        return self._when_idle()
+        return self.when_idle()
 
     def release(self) -> None:
         """Turns may begin again."""
@@ -299,7 +299,8 @@ class AgentLoop:
         self.since = self._hooks.now()
         self._hooks.changed()
 
-    def _when_idle(self) -> Deferred[None]:
+    def when_idle(self) -> Deferred[None]:
+        """Fires when no turn is begun and not settled."""
         if not self.busy:
             return succeed(None)
         done: Deferred[None] = Deferred()

@@ -23,6 +23,7 @@ from hyperhive.agents.interfaces import (
 from hyperhive.agents.jobs import JobQueue
 from hyperhive.agents.launcher import ILauncher
 from hyperhive.agents.lifecycle import GIVE_UP, Lifecycle
+from hyperhive.agents.login_interfaces import WAITING, LoginRefused
 from hyperhive.agents.members import Members
 from hyperhive.agents.notices import about
 from hyperhive.agents.publisher import StatePublisher
@@ -282,6 +283,28 @@ class Agents:
         return await self._history.page(
             agent.name, before, max(1, min(limit, MAX_PAGE))
         )
+
+    def row(self, name: str) -> AgentRow:
+        """An agent's row as it is on disk."""
+        return self._members.get(name).row
+
+    def hold_for_login(self, name: str) -> Deferred[None]:
+        """Begin no turn of it, until :meth:`show_login` is told ``None``; fires when none runs.
+
+        :raises LoginRefused: if nothing can be run for it now.
+        """
+        agent = self._members.get(name)
+        if agent.moves:
+            raise LoginRefused(f"{name} is being started or stopped: wait for that.")
+        if not agent.runs:
+            raise LoginRefused(f"{name} does not run: start it, then log it in.")
+        agent.show_login(WAITING)
+        return agent.loop.when_idle()
+
+    def show_login(self, name: str, state: str | None) -> None:
+        """Let an agent's status say how its login is; ``None``: there is none under way."""
+        if name in self._members:
+            self._members.get(name).show_login(state)
 
     def login_changed(self, name: str) -> None:
         """A login file came, changed or went: what was refused may work now."""

@@ -31,6 +31,18 @@ class RunningTurn:
 
 
 @frozen
+class RunningLogin:
+    """A login of claude that is under way.
+
+    :param state: one of :mod:`~hyperhive.agents.login_interfaces`.
+    :param since: POSIX time at which it was begun.
+    """
+
+    state: str
+    since: float
+
+
+@frozen
 class Facts:
     """Everything that an agent's status is derived from.
 
@@ -43,6 +55,7 @@ class Facts:
     :param now: POSIX time.
     :param revision: the hyperhive that runs.
     :param misconfigured: why its configuration can't be read.
+    :param login: the login that is under way.
     """
 
     row: AgentRow
@@ -61,6 +74,7 @@ class Facts:
     url: str | None = None
     revision: str | None = None
     misconfigured: str | None = None
+    login: RunningLogin | None = None
 
 
 @frozen
@@ -94,6 +108,7 @@ def dispatchable(facts: Facts) -> bool:
         and not parked(facts)
         and not needs_login(facts)
         and facts.misconfigured is None
+        and facts.login is None
     )
 
 
@@ -126,6 +141,7 @@ def derive(facts: Facts) -> AgentStatus:
         url=facts.url,
         last_turn=facts.last_turn,
         deployed_sha=row.deployed_sha,
+        claude_login=None if facts.login is None else facts.login.state,
     )
 
 
@@ -145,6 +161,8 @@ def _label(facts: Facts) -> _Label:
         return _Label(
             "misconfigured", container.since or facts.now, note=facts.misconfigured
         )
+    if facts.login is not None:
+        return _Label("logging in", facts.login.since)
     if needs_login(facts):
         since = row.login_needed_since or container.since or row.created_at
         return _Label("needs login", since, note=facts.login_remedy)

@@ -1,4 +1,4 @@
-"""Run a short command for its answer: how drivers find out what a host gives."""
+"""Run a short command for its answer."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,13 @@ from zope.interface import implementer
 
 from hyperhive.containers.happenings import Happening
 from hyperhive.containers.interfaces import (
+    IContainerProcess,
     IProcessObserver,
     Lost,
     ProcessEnd,
     SetupFailed,
     TimedOut,
 )
-from hyperhive.containers.local import LocalProcess
 from hyperhive.deferreds import deferred
 
 #: How long a trial may take (seconds).
@@ -54,16 +54,19 @@ class Trial:
 
 @deferred
 async def try_out(
-    clock: IReactorTime, start: Callable[[IProcessObserver], LocalProcess]
+    clock: IReactorTime,
+    start: Callable[[IProcessObserver], IContainerProcess],
+    limit: float = LIMIT,
 ) -> Trial:
     """Start a process and wait for its end.
 
-    :raises TimedOut: if it takes longer than :data:`LIMIT`; then it is ended.
+    :param limit: how long it may take (seconds).
+    :raises TimedOut: if it takes longer; then it is ended.
     """
     trial = Trial()
     process = start(trial)
     try:
-        await trial.ended.wait_within(clock, LIMIT, "A trial run did not end")
+        await trial.ended.wait_within(clock, limit, "A trial run did not end")
     except TimedOut:
         await process.destroy()
         raise

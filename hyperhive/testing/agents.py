@@ -298,6 +298,8 @@ def _label(status: AgentStatus) -> str:
         return "failed" if status.failed else "stopped"
     if status.working:
         return "working"
+    if status.claude_login is not None:
+        return "logging in"
     if status.needs_login:
         return "needs login"
     if status.paused:

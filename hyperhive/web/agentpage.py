@@ -10,6 +10,7 @@ from twisted.web.server import Request
 from hyperhive.agents.interfaces import HistoryPage
 from hyperhive.names import OPERATOR
 from hyperhive.web.answers import answer, answer_text, answers_errors, shielded
+from hyperhive.web.claude_login import ClaudeLoginRoutes
 from hyperhive.web.context import WebContext
 from hyperhive.web.forms import form, query_number
 from hyperhive.web.messages import message_page
@@ -23,7 +24,7 @@ EVENTS = 200
 #: The most bytes of events in such a page.
 MAX_EVENT_BYTES = 1024 * 1024
 _MAX_SEQ = 2**63 - 1
-_TOPICS = frozenset({"turn", "stream", "note", "agent", "message"})
+_TOPICS = frozenset({"turn", "stream", "note", "agent", "message", "claude"})
 
 
 class AgentPage:
@@ -99,6 +100,11 @@ class AgentPage:
         """What happens to this agent."""
         self._context.agents.status(self._name)
         return EventStream(self._streams, self._context.bus, _TOPICS, self._name)
+
+    @app.route("/login/", branch=True)
+    def login(self, request: Request) -> IResource:
+        """The login of its claude."""
+        return ClaudeLoginRoutes(self._context.logins, self._name).app.resource()
 
     @app.route("/send", methods=["POST"])
     async def send(self, request: Request) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from hyperhive.agents.interfaces import IAgents
+from hyperhive.agents.login_interfaces import IClaudeLogins
 from hyperhive.approvals.interfaces import IApprovals, IQuestions
 from hyperhive.bus import EventBus
 from hyperhive.containers.interfaces import Probe
@@ -42,6 +43,7 @@ class WebContext:
     deploys: IDeploys
     approvals: IApprovals
     questions: IQuestions
+    logins: IClaudeLogins
     layout: Layout
     facts: Facts
     notices: Notices

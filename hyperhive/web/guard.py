@@ -66,7 +66,7 @@ class Guard(Resource):
         refusal = self._refuse_host(request) or self._refuse_origin(request)
         if refusal is not None:
             return refusal
-        if _first(request) in PUBLIC:
+        if _is_public(request):
             return _handed_on(request, self._entrance)
         refusal = self._refuse_stranger(request)
         if refusal is not None:
@@ -119,7 +119,7 @@ class Guard(Resource):
         elif origin is not None:
             foreign = _netloc(origin) != (request.getHeader("host") or "").lower()
         else:
-            foreign = bearer(request) is None and _first(request) != b"login"
+            foreign = bearer(request) is None and not _is_login(request)
         if not foreign:
             return None
         return answer_error(
@@ -194,6 +194,17 @@ def address(request: Request) -> str:
 def _first(request: Request) -> bytes:
     """The path's first segment."""
     return (request.postpath or [b""])[0]
+
+
+def _is_public(request: Request) -> bool:
+    """Whether it is for the entrance. On an agent's port ``/login/…`` is claude's login."""
+    first = _first(request)
+    return first in PUBLIC and (first != b"login" or _is_login(request))
+
+
+def _is_login(request: Request) -> bool:
+    """Whether it is the operator's own login."""
+    return (request.postpath or []) == [b"login"]
 
 
 def _handed_on(request: Request, resource: IResource) -> int | bytes:

@@ -1,6 +1,7 @@
 """An admin socket's server over a hive in memory: what the admin tests share."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,6 +19,8 @@ from hyperhive.store.database import Database
 from hyperhive.store.migrations import BROKER
 from hyperhive.testing.agents import NOW, FakeAgents
 from hyperhive.testing.approvals import Decisions
+from hyperhive.testing.claude_logins import fake_logins
+from hyperhive.testing.containers import MemoryDriver
 from hyperhive.testing.deploys import FakeDeploys
 
 #: The number of the first event.
@@ -70,6 +73,15 @@ class Hive:
         self.decisions = Decisions(
             clock, database, self.broker, self.bus, lambda: NOW + clock.seconds()
         )
+        self.driver = MemoryDriver(clock)
+        self.logins = fake_logins(
+            clock,
+            self.driver,
+            self.agents,
+            self.bus,
+            lambda: NOW + clock.seconds(),
+            Path("logins"),
+        )
         self.context = AdminContext(
             self.agents,
             self.broker,
@@ -77,6 +89,7 @@ class Hive:
             self.deploys,
             self.decisions.approvals,
             self.decisions.questions,
+            self.logins,
             lambda: LOGIN_URL,
             lambda: self.pages,
             lambda: INFO,

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from hyperhive.agents.claude_login import LoginPlan
 from hyperhive.agents.config import configuration
 from hyperhive.agents.history import History
 from hyperhive.agents.interfaces import (
@@ -106,6 +107,15 @@ class StubLauncher:
     def login_remedy(self, name: str) -> str:
         """See :class:`ILauncher`."""
         return f"Log {name} in."
+
+    def login_plan(self, row: AgentRow) -> LoginPlan:
+        """See :class:`ILauncher`."""
+        return LoginPlan(
+            container_name(row.name),
+            Command(("claude", "auth", "login"), {}, "/", keep_stdin=True),
+            Command(("claude", "auth", "status"), {}, "/"),
+            lambda: row.name not in self.logged_out,
+        )
 
 
 class SwarmTestCase(SynchronousTestCase):

@@ -99,7 +99,9 @@ class DriverSuite:
         keep_stdin: bool = False,
     ) -> Command:
         argv = (*self.adapt(program), *arguments)
-        return Command(argv, environment or {"PATH": PATH}, directory, stdin, keep_stdin)
+        return Command(
+            argv, environment or {"PATH": PATH}, directory, stdin, keep_stdin
+        )
 
     async def make(self, name: str = NAME) -> None:
         await self.driver.create(attrs.evolve(self.spec, name=name))

@@ -20,6 +20,8 @@ from hyperhive.store.database import Database
 from hyperhive.store.migrations import BROKER
 from hyperhive.testing.agents import NOW, FakeAgents
 from hyperhive.testing.approvals import Decisions
+from hyperhive.testing.claude_logins import fake_logins
+from hyperhive.testing.containers import MemoryDriver
 from hyperhive.testing.deploys import FakeDeploys
 from hyperhive.web import Facts, Notices, WebContext, WebService
 
@@ -67,6 +69,7 @@ class Hive:
 
     :param reactor: the service's; it is the clock of all.
     :param folder: where state and sockets would be.
+    :param driver: where claude is logged in; by default nowhere, but in memory.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Hive:
         dashboard: str = "tcp:7000:interface=127.0.0.1",
         manager_port: int = 8000,
         agent_ports: PortRange | None = None,
+        driver: Any = None,
     ) -> None:
         self.layout = Layout(folder / "state", folder / "run")
         self.layout.agents.mkdir(parents=True, exist_ok=True)
@@ -92,6 +96,10 @@ class Hive:
         self.notices = Notices()
         self.deploys = FakeDeploys()
         self.decisions = Decisions(reactor, self.database, self.broker, self.bus, now)
+        self.driver = MemoryDriver(reactor) if driver is None else driver
+        self.logins = fake_logins(
+            reactor, self.driver, self.agents, self.bus, now, folder / "logins"
+        )
         self.context = WebContext(
             self.agents,
             self.broker,
@@ -99,6 +107,7 @@ class Hive:
             self.deploys,
             self.decisions.approvals,
             self.decisions.questions,
+            self.logins,
             self.layout,
             Facts("0.1.0", demo, probe, now()),
             self.notices,

@@ -19,6 +19,8 @@ GETS = (
     "/agent/alice/api/messages",
     "/agent/alice/events/history",
     "/agent/alice/events/stream",
+    "/agent/alice/login/state",
+    "/login/state",
     "/nothing",
     "//",
     "/Login",
@@ -40,6 +42,9 @@ POSTS = (
     "/agent/alice/api/compact",
     "/agent/alice/api/new-session",
     "/agent/alice/api/model",
+    "/agent/alice/login/start",
+    "/agent/alice/login/code",
+    "/agent/alice/login/cancel",
 )
 
 

@@ -8,7 +8,7 @@ const KINDS = [
   "message_sent", "message_leased", "message_done", "message_requeued", "message_dead",
   "turn_start", "stream", "note", "turn_end", "agent_state", "notice",
   "approval_added", "approval_resolved", "question_added", "question_resolved",
-  "deploy", "deploy_log", "tombstone",
+  "deploy", "deploy_log", "tombstone", "claude_login",
 ];
 const PAUSES = [1000, 2000, 4000, 8000, 15000]; // between tries, in milliseconds
 const HIDDEN = 60000; // a page out of sight for so long lets go of its connection
