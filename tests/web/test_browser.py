@@ -35,12 +35,7 @@ class BrowserCase(TestCase):
     @deferred
     async def setUp(self) -> None:
         """A hive with alice, and a browser that came in by the link."""
-        self.hive = Hive(
-            reactor,
-            Path(self.mktemp()),
-            lambda: NOW,
-            dashboard="tcp:0:interface=127.0.0.1",
-        )
+        self.hive = self.make_hive()
         self.hive.agents.add("alice")
         await self.hive.web.start()
         self.browser = await Chromium(reactor).__aenter__()
@@ -58,6 +53,15 @@ class BrowserCase(TestCase):
             if self.forgiven is None or self.forgiven not in one
         ]
         self.assertEqual(unforgiven, [])
+
+    def make_hive(self) -> Hive:
+        """The hive that the test is about."""
+        return Hive(
+            reactor,
+            Path(self.mktemp()),
+            lambda: NOW,
+            dashboard="tcp:0:interface=127.0.0.1",
+        )
 
     async def live(self) -> None:
         """Wait until the page's stream is open."""

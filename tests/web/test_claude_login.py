@@ -131,15 +131,15 @@ class ClaudeLoginTests(WebCase):
         )
         assert subscription is not None
         subscription.resume()
-        answers = []
         wrong = RIGHT_CODE.replace("#", "%")
         self.begin()
-        for code in (wrong, RIGHT_CODE, RIGHT_CODE):
-            for body in ({"json": {"code": code}}, {"data": {"code": code}}):
-                answers.append(
-                    self.text(self.ask("POST", "/agent/alice/login/code", **body))
-                )
-        answers.append(self.text(self.ask("GET", "/agent/alice/login/state")))
+        path = "/agent/alice/login"
+        answers = [
+            self.text(self.ask("POST", f"{path}/code", **body))
+            for code in (wrong, RIGHT_CODE, RIGHT_CODE)
+            for body in ({"json": {"code": code}}, {"data": {"code": code}})
+        ]
+        answers.append(self.text(self.ask("GET", f"{path}/state")))
         self.assertIn("/agent/alice/login/code", lines.getvalue())
         self.assertIn("checking", "".join(events))
         for part in (RIGHT_CODE, wrong, *RIGHT_CODE.split("#")):

@@ -30,7 +30,7 @@ class GroupTests(SwarmCase):
         self.hive.agents.add("bob", state="needs login", needs_login=True)
         self.hive.agents.add("carol", running=False, state="stopped")
         await self.keys(":needs bob :idle hm1nd alice :resting carol")
-        await self.sees("li[data-key=bob] .mark", "log in")
+        await self.sees("li[data-key=bob] .actions .login", "log in")
         self.hive.agents.work("alice", "Bash")
         await self.keys(":needs bob :working alice :idle hm1nd :resting carol")
 

@@ -1,6 +1,7 @@
 // An agent's page: how it is, what it does as it does it, and the prompt.
 
 import { badge, meter } from "./agents.js";
+import { loginHappened, loginReloaded, makeLoginButton, updateLoginButton } from "./claude_login_door.js";
 import { run } from "./commands.js";
 import { byId, el, firstState, keyed, setAttribute, setText } from "./dom.js";
 import { Live } from "./live.js";
@@ -20,7 +21,11 @@ let agent = null;
 let turns = [];
 let before = null; // what to ask older events with
 
+const login = makeLoginButton("");
+byId("note").after(login);
+
 async function taken(state) {
+  loginReloaded();
   agent = state.agent;
   turns = state.turns;
   inbox.clear();
@@ -66,6 +71,9 @@ function happened(event) {
       agent = event;
       drawHeader();
       break;
+    case "claude_login":
+      loginHappened(event);
+      break;
     case "turn_start":
     case "stream":
     case "note":
@@ -89,6 +97,7 @@ function drawHeader() {
   badge(byId("badge"), agent);
   setText(byId("note"), [agent.tool, agent.state_note].filter(Boolean).join(" · "));
   byId("cancel").hidden = !agent.working;
+  updateLoginButton(login, agent);
   const chips = [
     { key: "model", text: agent.model, title: "the model of its turns" },
     { key: "context", text: "" },

@@ -1,5 +1,6 @@
 // The agents' rows: how each is, what it needs, and what can be done to it.
 
+import { makeLoginButton, updateLoginButton } from "./claude_login_door.js";
 import { el, icon, setAttribute, setText } from "./dom.js";
 import { menuButton } from "./menu.js";
 import { ticking } from "./ticker.js";
@@ -76,6 +77,7 @@ export function makeAgent(agent) {
   const quick = el("button", { class: "quiet quick", type: "button" });
   quick.addEventListener("click", () => VERBS[quick.dataset.verb].run(node.item, quick));
   quick.addEventListener("pointerleave", () => offer(node));
+  const login = makeLoginButton(`agent/${name}/`);
   const past = el("div", { class: "past", hidden: true });
   const node = el(
     "li",
@@ -89,18 +91,19 @@ export function makeAgent(agent) {
     el("div", { class: "now" }, el("span", { class: "badge" }), el("span", { class: "tool dim" })),
     el("div", { class: "mind" }, el("span", { class: "meter" }), el("span", { class: "model dim" })),
     el("div", { class: "mail" }, el("span", { class: "unread" }), el("span", { class: "cost" }), el("span", { class: "last dim" })),
-    el("div", { class: "actions", role: "group", "aria-label": `what can be done to ${name}` }, quick, more),
+    el("div", { class: "actions", role: "group", "aria-label": `what can be done to ${name}` }, login, quick, more),
     el("p", { class: "says" }),
     past,
   );
   node.parts = Object.fromEntries(["badge", "tool", "meter", "model", "unread", "cost", "last", "says"].map((part) => [part, node.querySelector(`.${part}`)]));
-  Object.assign(node.parts, { quick, past });
+  Object.assign(node.parts, { login, quick, past });
   return ticking(node, () => node.item && updateAge(node));
 }
 
 // needs: what it needs the operator for, as [{text, words, href}].
 export function updateAgent(node, agent, needs) {
   node.item = agent;
+  updateLoginButton(node.parts.login, agent);
   const { tool, model, unread, cost, says } = node.parts;
   setAttribute(node, "data-tone", look(agent.state).tone);
   setAttribute(node, "data-state", agent.state);

@@ -1,17 +1,21 @@
 // What the prompt understands besides messages.
 
+import { openLogin } from "./claude_login_door.js";
+import { byId } from "./dom.js";
 import { post } from "./net.js";
 
 const HELP = `/cancel        interrupt the turn that runs
 /compact       compact the context before the next turn
 /model NAME    the model of the next turns; alone: the hive's own
 /new-session   begin a new conversation with the next turn
+/login         log its claude in
 /clear         empty this view; nothing is forgotten
 /help          this
 Anything else is a message. One that begins with “/” needs a space before it.`;
 
 const COMMANDS = {
   help: { run: () => HELP },
+  login: { run: () => openLogin(byId("name").textContent, "") },
   clear: { run: (_, terminal) => terminal.clear() },
   cancel: { run: () => post("api/cancel").then(() => "the turn was cancelled") },
   compact: { run: () => post("api/compact").then(() => "its context is compacted before its next turn") },

@@ -1,6 +1,7 @@
 // The dashboard: takes the state and what happens to it, and has each part drawn.
 
 import { makeApproval, pendingFirst, updateApproval } from "./approvals.js";
+import { loginHappened, loginReloaded } from "./claude_login_door.js";
 import { composing } from "./compose.js";
 import { FEW, isRead, logged, makeJob, newestJobs, reloadLogs, underWay, updateJob } from "./deploys.js";
 import { byId, el, firstState, keyed, setText } from "./dom.js";
@@ -61,6 +62,7 @@ function taken(state) {
   flow.take(state);
   inbox.take(state);
   reloadLogs();
+  loginReloaded();
   notices(state.notices);
   attempt(null, async () => {
     const { messages } = await get("api/messages?state=dead&limit=100");
@@ -83,6 +85,8 @@ function happened(event) {
     soon("agents");
   } else if (event.kind === "notice") {
     notices(event.notices);
+  } else if (event.kind === "claude_login") {
+    loginHappened(event);
   } else if (event.kind === "deploy_log") {
     logged(event);
   } else if (event.kind === "deploy") {
@@ -224,4 +228,4 @@ byId("show-decided").addEventListener("click", () => {
 showDecided(browser.get("decided", false));
 folding();
 composing(agents);
-new Live({ stream: "events/stream?topics=message,agent,notice,approval,question,deploy,tombstone", state: "api/state", taken, happened }).start(firstState());
+new Live({ stream: "events/stream?topics=message,agent,notice,approval,question,deploy,tombstone,claude", state: "api/state", taken, happened }).start(firstState());

@@ -80,7 +80,7 @@ export class Swarm {
   // now: rows change places even where somebody is about to click.
   draw(now = false) {
     const all = [...this.agents.values()].sort(byName);
-    const needs = new Map(all.map((agent) => [agent.name, this.#needs(agent)]));
+    const needs = new Map(all.map((agent) => [agent.name, this.needsOf(agent.name)]));
     const groups = new Map(all.map((agent) => [agent.name, groupOf(agent, needs.get(agent.name))]));
     this.#drawStrip(all, groups);
     this.#drawChips(all);
@@ -93,12 +93,6 @@ export class Swarm {
     setText(byId("agents-hidden"), hidden ? `${hidden} of ${all.length} are filtered out.` : "");
     const cost = all.reduce((sum, { cost_today: today }) => sum + (today ?? 0), 0);
     setText(byId("tally"), [String(all.length), ...(cost ? [`${money(cost)} today`] : [])].join(" · "));
-  }
-
-  #needs(agent) {
-    const needs = this.needsOf(agent.name);
-    if (!agent.needs_login || !agent.running) return needs;
-    return [{ text: "log in", words: "claude has no valid login: log in on its page", href: `agent/${agent.name}/` }, ...needs];
   }
 
   // Somebody points at the rows, walks through them by keyboard, or has a menu open.
@@ -239,7 +233,7 @@ export class Swarm {
       byId("agent-filter").value = "";
       this.#choose({ text: "", states: new Set() });
     }
-    const group = groupOf(agent, this.#needs(agent));
+    const group = groupOf(agent, this.needsOf(name));
     this.folds[group] = false;
     this.draw(true);
     const row = this.list.querySelector(`[data-key="${CSS.escape(name)}"]`);

@@ -81,7 +81,7 @@ export const VERBS = {
 export function likely(agent) {
   if (isMoving(agent)) return null;
   if (!agent.running) return "start";
-  if (agent.needs_login) return null; // its mark leads to the login
+  if (agent.needs_login) return null; // the login has a button of its own
   if (agent.working) return "cancel";
   if (agent.paused) return "go";
   if (agent.needs_update || agent.state === "misconfigured") return "rebuild";

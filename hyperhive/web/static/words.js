@@ -8,6 +8,12 @@ export function setClock(now) {
 
 const now = () => Date.now() + offset;
 
+// What is left until then: "9:58"
+export function left(moment) {
+  const seconds = Math.max(0, Math.round((Date.parse(moment) - now()) / 1000));
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
 // "12s", "4m", "2h 05m", "3d"
 export function duration(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
@@ -76,6 +82,7 @@ const LOOKS = {
   crashed: ["bad", "warn"],
   failed: ["bad", "failed"],
   "needs login": ["bad", "key"],
+  "logging in": ["wait", "key"],
   misconfigured: ["bad", "warn"],
   paused: ["off", "paused"],
   stopped: ["off", "stopped"],

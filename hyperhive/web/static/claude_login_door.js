@@ -1,0 +1,34 @@
+// The door to claude's login: a button, and its dialog when somebody opens it.
+
+import { el, setAttribute, setText } from "./dom.js";
+import { toast } from "./net.js";
+
+let dialog = null; // the module, once it was asked for
+
+// name: whose claude. path: where that agent's page is, from this page.
+export async function openLogin(name, path) {
+  dialog ??= import("./claude_login.js");
+  try {
+    (await dialog).open(name, path);
+  } catch {
+    dialog = null;
+    toast("The login's page can't be loaded from the hive.", true);
+  }
+}
+
+// An event of the stream; the state was loaded anew.
+export const loginHappened = (event) => dialog?.then(({ happened }) => happened(event));
+export const loginReloaded = () => dialog?.then(({ reloaded }) => reloaded());
+
+export function makeLoginButton(path) {
+  const button = el("button", { class: "quiet login", type: "button", "aria-haspopup": "dialog", hidden: true });
+  button.addEventListener("click", () => openLogin(button.dataset.agent, path));
+  return button;
+}
+
+export function updateLoginButton(button, agent) {
+  button.hidden = !agent.needs_login && !agent.claude_login;
+  setAttribute(button, "data-agent", agent.name);
+  setText(button, agent.claude_login ? "⚿ login runs…" : "⚿ log in");
+  setAttribute(button, "aria-label", agent.claude_login ? `the login of ${agent.name}, which is under way` : `log the claude of ${agent.name} in`);
+}
