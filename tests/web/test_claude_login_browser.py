@@ -15,6 +15,7 @@ from tests.web.support import Hive
 from tests.web.test_browser import BrowserCase
 
 DIALOG = "dialog.claude-login"
+BUTTON = "li[data-key=alice] button.login"
 FIELD = "#claude-login-code"
 #: What has the focus, as text.
 FOCUS = "(document.activeElement.textContent || document.activeElement.id)"
@@ -45,6 +46,7 @@ class LoginWalk(BrowserCase):
         """Show that she needs one."""
         await super().setUp()
         self.hive.agents.change("alice", needs_login=True)
+        await self.browser.until(f"!document.querySelector('{BUTTON}').hidden")
 
     @deferred
     async def tearDown(self) -> None:
@@ -54,10 +56,7 @@ class LoginWalk(BrowserCase):
 
     async def begin(self) -> None:
         """From the dashboard to the link."""
-        await self.sees("li[data-key=alice] button.login", "log in")
-        await self.browser.run(
-            "document.querySelector('li[data-key=alice] button.login').focus()"
-        )
+        await self.browser.run(f"document.querySelector('{BUTTON}').focus()")
         await self.browser.press("Enter")
         await self.sees(f"{DIALOG} h2", "alice")
         await self.browser.until(f"{FOCUS} === 'begin'")
@@ -95,7 +94,7 @@ class LoginWalk(BrowserCase):
         # What happens meanwhile takes nothing of it.
         self.hive.agents.add("bob")
         await self.sees("#agent-list", "bob")
-        await self.click("li[data-key=alice] button.login")
+        await self.click(BUTTON)
         await self.browser.until(f"document.querySelector('{DIALOG}').open")
         value = await self.browser.run(f"document.querySelector('{FIELD}').value")
         self.assertEqual(value, half)
@@ -113,9 +112,7 @@ class LoginWalk(BrowserCase):
         await self.browser.press("Enter")
         await self.browser.until(f"!document.querySelector('{DIALOG}').open")
         await self.browser.until(f"{FOCUS} === 'alice'")
-        await self.browser.until(
-            "document.querySelector('li[data-key=alice] button.login').hidden"
-        )
+        await self.browser.until(f"document.querySelector('{BUTTON}').hidden")
 
     @deferred
     async def test_wrong_code(self) -> None:
@@ -141,7 +138,7 @@ class LoginWalk(BrowserCase):
         await process.exited.wait()
         await self.sees("li[data-key=alice] .badge", "needs login")
         await self.click(f"{DIALOG} .close")
-        await self.click("li[data-key=alice] button.login")
+        await self.click(BUTTON)
         await self.state("none")
 
     @deferred
@@ -172,7 +169,7 @@ class LoginWalk(BrowserCase):
     async def test_refusal(self) -> None:
         """Why an agent can't be logged in now is said where it was asked for."""
         self.forgiven = "409"
-        await self.click("li[data-key=alice] button.login")
+        await self.click(BUTTON)
         await self.state("none")
         self.hive.agents.change("alice", running=False)
         await self.click(f"{DIALOG} button", "begin")

@@ -88,7 +88,8 @@ export async function reloaded() {
 function closed() {
   clearInterval(clock);
   // What opened it may be gone with the need for it.
-  if (document.activeElement === document.body) (byId(`agent-${name}`) ?? byId("prompt"))?.focus();
+  const at = document.activeElement;
+  if (at === document.body || dialog.contains(at)) (byId(`agent-${name}`) ?? byId("prompt"))?.focus();
 }
 
 // An answer may come after the event of what followed it: `surely` tells them apart.
