@@ -63,6 +63,29 @@ async def _login_url(context: AdminContext, given: Values) -> Answer:
     return {"url": context.login_url()}
 
 
+@_answers(verbs.CLAUDE_LOGIN)
+async def _claude_login(context: AdminContext, given: Values) -> Answer:
+    # The number is taken first: what happens then is told by events after it.
+    seq = context.bus.seq
+    return {"seq": seq, "login": context.logins.view(given["name"]).as_wire()}
+
+
+@_answers(verbs.CLAUDE_LOGIN_START)
+async def _claude_login_start(context: AdminContext, given: Values) -> Answer:
+    view = context.logins.start(given["name"])
+    return {"seq": context.bus.seq, "login": view.as_wire()}
+
+
+@_answers(verbs.CLAUDE_LOGIN_CODE)
+async def _claude_login_code(context: AdminContext, given: Values) -> Answer:
+    return {"login": context.logins.give_code(given["name"], given["code"]).as_wire()}
+
+
+@_answers(verbs.CLAUDE_LOGIN_CANCEL)
+async def _claude_login_cancel(context: AdminContext, given: Values) -> Answer:
+    return {"login": (await context.logins.cancel(given["name"])).as_wire()}
+
+
 @_answers(verbs.SPAWN)
 async def _spawn(context: AdminContext, given: Values) -> Answer:
     await context.agents.spawn(given["name"])

@@ -4,6 +4,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping
+from getpass import getpass
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -95,6 +96,15 @@ class Console:
         self.stderr.write(question)
         self.stderr.flush()
         return self.stdin.readline().strip() == answer
+
+    def secret(self, question: str) -> str | None:
+        """A line that a person types without seeing it, or that is piped in; ``None``: there is none."""
+        if self.stdin.isatty():
+            try:
+                return getpass(question, self.stderr)
+            except EOFError:
+                return None
+        return self.stdin.readline() or None
 
 
 class Progress:

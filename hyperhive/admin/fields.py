@@ -23,12 +23,14 @@ class Field:
     :param check: answers the value, or raises :class:`ValueError` with what is allowed.
     :param help: what it is, for people.
     :param needed: whether it must be there; ``None`` stands for what is not.
+    :param logged: whether the daemon's log may have it.
     """
 
     name: str
     check: Callable[[Any], Any]
     help: str
     needed: bool = True
+    logged: bool = True
 
 
 def text(value: Any) -> str:

@@ -263,11 +263,11 @@ class AdminConnection(Protocol):
         return success(await HANDLERS[verb.name](self._factory.context, given))
 
     def _note(self, verb: Verb, given: Values) -> None:
-        """Log who changes what; not what is written in messages."""
+        """Log who changes what; not what is written in messages, and no secret."""
         what = {
-            name: value
-            for name, value in given.items()
-            if value is not None and name != "body"
+            field.name: given[field.name]
+            for field in verb.fields
+            if field.logged and given[field.name] is not None
         }
         self._log.info(
             "admin uid {uid}: {verb} {what}", uid=self._uid, verb=verb.name, what=what

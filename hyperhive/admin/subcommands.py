@@ -4,6 +4,7 @@ from argparse import Namespace
 
 from hyperhive.admin import actions, verbs
 from hyperhive.admin.actions import Session
+from hyperhive.admin.claude_logins import LOGIN_SUBCOMMAND
 from hyperhive.admin.decisions import DECISION_SUBCOMMANDS
 from hyperhive.admin.deploys import DEPLOY_SUBCOMMANDS
 from hyperhive.admin.grammar import (
@@ -248,6 +249,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     ),
     *DECISION_SUBCOMMANDS,
     *DEPLOY_SUBCOMMANDS,
+    LOGIN_SUBCOMMAND,
     Subcommand("login-url", verbs.LOGIN_URL.help, (), actions.login_url, "login-url"),
     Subcommand("urls", verbs.URLS.help, (), actions.urls, "urls"),
     Subcommand("info", verbs.INFO.help, (), actions.info, "info --json"),

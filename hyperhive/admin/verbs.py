@@ -86,6 +86,25 @@ LOGIN_URL = Verb(
     "make a link that logs a browser in: once, within 10 minutes",
     changes=True,
 )
+CLAUDE_LOGIN = Verb(
+    "claude_login", "show how the login of an agent's claude is", (_NAME,)
+)
+CLAUDE_LOGIN_START = Verb(
+    "claude_login_start", "log an agent's claude in", (_NAME,), changes=True
+)
+CLAUDE_LOGIN_CODE = Verb(
+    "claude_login_code",
+    "give claude the code of its login",
+    (_NAME, Field("code", fields.text, "the code that was pasted", logged=False)),
+    changes=True,
+)
+CLAUDE_LOGIN_CANCEL = Verb(
+    "claude_login_cancel",
+    "end the login of an agent's claude",
+    (_NAME,),
+    changes=True,
+    takes_long=True,
+)
 SPAWN = Verb(
     "spawn", "make an agent and start it", (_NAME,), changes=True, takes_long=True
 )
@@ -158,7 +177,7 @@ SEND = Verb(
     "write to an agent as the operator",
     (
         Field("to", fields.text, "an agent, 'manager', or '*' for every agent"),
-        Field("body", fields.text, "the message"),
+        Field("body", fields.text, "the message", logged=False),
         Field(
             "in_reply_to",
             fields.identifier,
@@ -330,6 +349,10 @@ VERBS: dict[str, Verb] = {
         URLS,
         INFO,
         LOGIN_URL,
+        CLAUDE_LOGIN,
+        CLAUDE_LOGIN_START,
+        CLAUDE_LOGIN_CODE,
+        CLAUDE_LOGIN_CANCEL,
         SPAWN,
         START,
         STOP,

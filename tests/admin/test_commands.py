@@ -351,7 +351,7 @@ class RefusalTests(AdminCase):
                     for field in verb.fields
                     if field is not missing
                 }
-                answer = self.client.ask({"cmd": verb.name, **given})
+                answer = self.client.ask({"code": "a#b", "cmd": verb.name, **given})
                 self.assert_refused(answer, f"{verb.name} needs {missing.name!r}")
         self.assertEqual(self.agents.calls, [])
 

@@ -54,6 +54,10 @@ class RecordedProcess:
         self.asked.append("destroy")
         return succeed(None)
 
+    def write(self, data: bytes) -> None:
+        """See the interface."""
+        self.asked.append("write")
+
     def pause(self) -> None:
         """See the interface."""
         self.asked.append("pause")
