@@ -360,9 +360,9 @@ class ClaudeLogin:
     def _within(self, seconds: float, otherwise: str) -> None:
         """Leave the present state within ``seconds``, or fail."""
         self._stop_timer()
-        why = f"{otherwise} within {seconds:g} s. {_AGAIN}"
+        why = f"{otherwise} within {seconds:g} s."
         self._timer = self._clock.callLater(
-            seconds, lambda: self._machine.failed(self._with_words(why))
+            seconds, lambda: self._machine.failed(self._in_words(why))
         )
 
     def _stop_timer(self) -> None:
@@ -395,13 +395,16 @@ class ClaudeLogin:
                 how = f"Claude's login ended with status {status}."
             case _:
                 how = "Claude's login was ended: the container was stopped, perhaps."
-        return self._with_words(f"{how} {_AGAIN}")
+        return self._in_words(how)
 
-    def _with_words(self, why: str) -> str:
-        """A reason, with claude's own last words if it has complained."""
+    def _in_words(self, why: str) -> str:
+        """A reason, or better claude's own last words, and what to do."""
         words = said(self._stderr.decode("utf-8", "replace"), self._code)
-        if not words:
-            return why
+        if words:
+            why = f"Claude says: “{words}”."
         if any(one in words for one in _NO_NETWORK):
-            why += " The container can't reach Anthropic: look at its network, DNS and proxy."
-        return f"Claude says: “{words}” {why}"
+            return (
+                f"{why} Its container can't reach Anthropic: look at the network, the "
+                "DNS and the proxy, then start again."
+            )
+        return f"{why} {_AGAIN}"

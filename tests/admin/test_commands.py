@@ -351,7 +351,7 @@ class RefusalTests(AdminCase):
                     for field in verb.fields
                     if field is not missing
                 }
-                answer = self.client.ask({"code": "a#b", "cmd": verb.name, **given})
+                answer = self.client.ask({"cmd": verb.name, **given})
                 self.assert_refused(answer, f"{verb.name} needs {missing.name!r}")
         self.assertEqual(self.agents.calls, [])
 
@@ -430,6 +430,7 @@ class RefusalTests(AdminCase):
 
 #: A good value of each field.
 EXAMPLES: dict[str, Any] = {
+    "code": "a#b",
     "name": "bob",
     "scope": {"agent_names": ["bob"]},
     "graceful": True,

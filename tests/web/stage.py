@@ -304,7 +304,7 @@ class Stage:
             needs_login=True,
             state="needs login",
             state_since=now - 7400,
-            state_note="Log claude in: hive-c0re shell dora, then /login.",
+            state_note="Log its claude in on the dashboard, or on the host with: hive-c0re login dora",
             context=None,
         )
         agents.add("eve", paused=True, state="paused", state_since=now - 86_400 * 2)

@@ -5,17 +5,17 @@ import { byId, el, setAttribute, setText } from "./dom.js";
 import { get, post, toast } from "./net.js";
 import { left } from "./words.js";
 
-const STEPS = ["B3G1N", "S1GN 1N", "C0D3", "PR00F"];
+const STEPS = ["B3G1N", "S1GN 1N", "PR00F"];
 // Which step each state is at, and what a screen reader is told of it.
 const STATES = {
   none: { step: 0, said: "" },
   waiting: { step: 0, said: "Waiting for the turn to end." },
   starting: { step: 0, said: "Claude is starting." },
   link: { step: 1, said: "The link is there. Open it, sign in, and paste the code." },
-  checking: { step: 3, said: "The code is being checked." },
-  ending: { step: 3, said: "The login is being ended." },
-  done: { step: 4, said: "Logged in." },
-  failed: { step: 3, said: "The login failed." },
+  checking: { step: 2, said: "The code is being checked." },
+  ending: { step: 1, said: "The login is being ended." },
+  done: { step: 3, said: "Logged in." },
+  failed: { step: 2, said: "The login failed." },
   cancelled: { step: 0, said: "The login was cancelled." },
   timed_out: { step: 1, said: "The login was given up: its time was over." },
 };

@@ -1,6 +1,6 @@
 // The door to claude's login: a button, and its dialog when somebody opens it.
 
-import { el, setAttribute, setText } from "./dom.js";
+import { el, icon, setAttribute, setText } from "./dom.js";
 import { toast } from "./net.js";
 
 let dialog = null; // the module, once it was asked for
@@ -21,7 +21,8 @@ export const loginHappened = (event) => dialog?.then(({ happened }) => happened(
 export const loginReloaded = () => dialog?.then(({ reloaded }) => reloaded());
 
 export function makeLoginButton(path) {
-  const button = el("button", { class: "quiet login", type: "button", "aria-haspopup": "dialog", hidden: true });
+  const words = el("span", { class: "words" });
+  const button = el("button", { class: "login", type: "button", "aria-haspopup": "dialog", hidden: true }, icon("key"), " ", words);
   button.addEventListener("click", () => openLogin(button.dataset.agent, path));
   return button;
 }
@@ -29,6 +30,6 @@ export function makeLoginButton(path) {
 export function updateLoginButton(button, agent) {
   button.hidden = !agent.needs_login && !agent.claude_login;
   setAttribute(button, "data-agent", agent.name);
-  setText(button, agent.claude_login ? "⚿ login runs…" : "⚿ log in");
+  setText(button.querySelector(".words"), agent.claude_login ? "login…" : "log in");
   setAttribute(button, "aria-label", agent.claude_login ? `the login of ${agent.name}, which is under way` : `log the claude of ${agent.name} in`);
 }
