@@ -167,7 +167,7 @@ const over = () => begin("start again", [el("p", { class: "verdict" }, OVER[view
 function drawLink() {
   const link = new URL(view.link);
   if (link.protocol !== "https:") return [el("p", { class: "error" }, "Claude's link is none that a browser should open.")];
-  const field = el("input", { id: "claude-login-code", type: "text", autocomplete: "off", autocapitalize: "none", spellcheck: "false", required: true, placeholder: "the whole of it, with the # in the middle", "aria-describedby": "claude-login-problem" });
+  const field = el("input", { id: "claude-login-code", type: "text", autocomplete: "off", autocapitalize: "none", spellcheck: "false", required: true, placeholder: "two parts, with a # between", "aria-describedby": "claude-login-problem" });
   const problem = el("p", { id: "claude-login-problem", class: "error", role: "alert" });
   const send = el("button", { class: "primary", type: "submit" }, "log in");
   const out = el("a", { class: "out", href: link.href, target: "_blank", rel: "noopener noreferrer", "data-first": true }, `sign in at ${link.hostname} ↗`);
