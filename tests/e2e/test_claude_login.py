@@ -4,6 +4,7 @@ Claude runs in a network namespace of its own, so that nothing that is pasted he
 leaves the machine.
 """
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -28,6 +29,8 @@ from hyperhive.testing.claude_cli import (
     NoClaudeHere,
     installed,
 )
+from tests.daemon import processes_with
+from tests.e2e.test_claude import ClaudeTestCase
 
 #: It has the shape of a code, and is none.
 WRONG = "wrongCodeOfATest#wrongStateOfATest"
@@ -209,6 +212,29 @@ class OlderTests(NewestTests):
 
     version = OLDER_VERSION
 
+
+class InTheHiveTests(ClaudeTestCase):
+    """Bob's own claude, in his sandbox under a running hive; nothing is pasted here."""
+
+    environment: ClassVar[dict[str, str]] = {}
+
+    def test_link_and_cancel(self) -> None:
+        """His container gives a link; cancelled, nothing is left in it."""
+        with contextlib.closing(self.hive.events("claude")) as events:
+            self.hive.do(cmd="claude_login_start", name="bob")
+            view = events.until(lambda event: event["state"] not in _BEFORE_THE_LINK)
+            self.assertEqual(view["state"], "link", view)
+            self.assertNotEqual(processes_with(str(self.hive.run), "auth\0login"), [])
+            bob = self.hive.status("bob")
+            self.assertEqual(
+                (bob["state"], bob["claude_login"]), ("logging in", "link")
+            )
+            self.hive.do(cmd="claude_login_cancel", name="bob")
+            self.assertEqual(processes_with(str(self.hive.run), "auth\0login"), [])
+        self.assertEqual(self.hive.status("bob")["state"], "needs login")
+
+
+_BEFORE_THE_LINK = ("waiting", "starting")
 
 #: Runs a program where there is no network, not even loopback.
 _ALONE = ("/usr/bin/unshare", "--map-root-user", "--net", "--")
