@@ -263,11 +263,9 @@ def auth_commands(
     They run where the agent has put nothing that tells claude what to do.
 
     :param executable: how it is called inside.
-    :param environment: that of its turns. Keys in it would stand in for a login.
+    :param environment: that of its turns. A key in it would stand in for a login: there
+        must be none (:func:`login_variable`).
     """
-    environment = {
-        key: value for key, value in environment.items() if key not in _LOGINS
-    }
     return (
         Command((*executable, "auth", "login"), environment, "/", keep_stdin=True),
         Command((*executable, "auth", "status"), environment, "/"),

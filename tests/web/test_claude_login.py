@@ -104,19 +104,22 @@ class ClaudeLoginTests(WebCase):
         self.assertIn("token", self.text(page))
 
     def test_foreign_origin(self) -> None:
-        """No other page begins a login, with or without the operator's cookie."""
+        """No other page begins a login with the operator's cookie, on any port."""
         entered = self.ask(
             "POST", "/login", data={"token": self.hive.token}, login=False
         )
         cookie = entered.headers.getRawHeaders("set-cookie")[0].partition(";")[0]
+        own = StubTreq(self.hive.web.agent_root("alice"))
         for headers in ({}, {"origin": "http://evil.example"}):
-            response = self.ask(
-                "POST",
-                "/agent/alice/login/start",
-                headers={"cookie": cookie, **headers},
-                login=False,
-            )
-            self.assertEqual(response.code, 403)
+            for path, client in (("/agent/alice/login", None), ("/login", own)):
+                response = self.ask(
+                    "POST",
+                    f"{path}/start",
+                    headers={"cookie": cookie, **headers},
+                    login=False,
+                    client=client,
+                )
+                self.assertEqual(response.code, 403, (path, headers))
         self.assertEqual(self.hive.driver.processes, [])
 
     def test_code_is_not_told(self) -> None:
