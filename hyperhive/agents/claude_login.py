@@ -1,23 +1,13 @@
 """One login of claude, from its link to the proof that it works.
 
-The machine::
-
-    waiting ─ idle ▶ starting ─ linked ▶ offering ─ code ▶ checking
-                        │                   │                 │ exited
-                        └────── exited ─────┴───────────────▶ proving ─ proven ─┐
-                                                                                ▼
-    from each of them:  failed, end (cancelled, out of time) ───────────────▶ ending ─ gone ▶ over
-
 Claude prints a link and reads a code (``claude auth login``, on pipes). What it then
 says proves nothing: ``claude auth status`` does, and that a login was written.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import attrs
 from attrs import frozen
-from automat import TypeMachineBuilder
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -32,6 +22,7 @@ from hyperhive.agents.claude_auth import (
     find_link,
     said,
 )
+from hyperhive.agents.claude_login_machine import Core, Inputs, machine
 from hyperhive.agents.login_interfaces import LoginView, NoLoginRuns
 from hyperhive.containers.interfaces import (
     Command,
@@ -49,10 +40,7 @@ from hyperhive.errors import PublicError
 
 #: How long the whole may take: somebody has to sign in meanwhile (seconds).
 LIMIT = 600.0
-#: How long claude may take to print a link (seconds); it takes 0.3.
-LINK_LIMIT = 60.0
-#: How long it may take to exchange a code, and to say its status (seconds).
-CHECK_LIMIT = 60.0
+#: How long claude may take to say its status (seconds).
 STATUS_LIMIT = 30.0
 #: How much it may print (bytes); it prints less than one KiB.
 MAX_OUTPUT = 64 * 1024
@@ -75,116 +63,6 @@ class LoginPlan:
     login: Command
     status: Command
     stamp: Callable[[], object]
-
-
-class _Inputs(Protocol):
-    """What happens to a login."""
-
-    def idle(self) -> None:
-        """No turn of the agent runs."""
-
-    def linked(self, link: str) -> None:
-        """Claude has printed a link."""
-
-    def code(self, code: Code) -> None:
-        """The operator has pasted a code."""
-
-    def exited(self) -> None:
-        """Claude has ended as it does after a login."""
-
-    def proven(self, found: Account) -> None:
-        """There is a login."""
-
-    def failed(self, why: str) -> None:
-        """It can't become one any more."""
-
-    def end(self, state: str, why: str) -> None:
-        """It is to end: cancelled, or out of time."""
-
-    def gone(self) -> None:
-        """Nothing of it runs any more."""
-
-
-@attrs.define(eq=False)
-class _Core:
-    """What the machine moves: the login's own methods."""
-
-    login: "ClaudeLogin"
-
-
-_builder = TypeMachineBuilder(_Inputs, _Core)
-_waiting = _builder.state("waiting")
-_starting = _builder.state("starting")
-_offering = _builder.state("offering")
-_checking = _builder.state("checking")
-_proving = _builder.state("proving")
-_ending = _builder.state("ending")
-_over = _builder.state("over")
-
-
-@_waiting.upon(_Inputs.idle).to(_starting)
-def _launch(inputs: _Inputs, core: _Core) -> None:
-    core.login._enter(states.STARTING)
-    core.login._within(LINK_LIMIT, "Claude printed no link")
-    core.login._launch()
-
-
-@_starting.upon(_Inputs.linked).to(_offering)
-def _offer(inputs: _Inputs, core: _Core, link: str) -> None:
-    core.login._stop_timer()
-    core.login._enter(states.LINK, link=link)
-
-
-@_offering.upon(_Inputs.code).to(_checking)
-def _check(inputs: _Inputs, core: _Core, code: Code) -> None:
-    core.login._enter(states.CHECKING)
-    core.login._within(CHECK_LIMIT, "Claude did not say whether the code was right")
-    core.login._write(code)
-
-
-@_starting.upon(_Inputs.exited).to(_proving)
-@_offering.upon(_Inputs.exited).to(_proving)
-@_checking.upon(_Inputs.exited).to(_proving)
-def _prove(inputs: _Inputs, core: _Core) -> None:
-    core.login._stop_timer()
-    core.login._enter(states.CHECKING)
-    core.login._prove()
-
-
-@_proving.upon(_Inputs.proven).to(_ending)
-def _succeed(inputs: _Inputs, core: _Core, found: Account) -> None:
-    core.login._end(states.DONE, None, found)
-
-
-for _state in (_waiting, _starting, _offering, _checking, _proving):
-
-    @_state.upon(_Inputs.failed).to(_ending)
-    def _fail(inputs: _Inputs, core: _Core, why: str) -> None:
-        core.login._end(states.FAILED, why)
-
-    @_state.upon(_Inputs.end).to(_ending)
-    def _stop(inputs: _Inputs, core: _Core, state: str, why: str) -> None:
-        core.login._enter(states.ENDING)
-        core.login._end(state, why)
-
-
-@_ending.upon(_Inputs.gone).to(_over)
-def _finish(inputs: _Inputs, core: _Core) -> None:
-    core.login._finish()
-
-
-# What comes late changes nothing.
-_offering.upon(_Inputs.linked).loop().returns(None)
-for _state in (_proving, _ending, _over):
-    _state.upon(_Inputs.exited).loop().returns(None)
-for _state in (_ending, _over):
-    _state.upon(_Inputs.idle).loop().returns(None)
-    _state.upon(_Inputs.linked).loop().returns(None)
-    _state.upon(_Inputs.failed).loop().returns(None)
-    _state.upon(_Inputs.proven).loop().returns(None)
-    _state.upon(_Inputs.end).loop().returns(None)
-
-_machine = _builder.build()
 
 
 @implementer(IProcessObserver)
@@ -211,7 +89,7 @@ class ClaudeLogin:
         self._plan = plan
         self._changed = changed
         self._now = now
-        self._machine: _Inputs = _machine(_Core(self))
+        self._machine: Inputs = machine(Core(self))
         self._processes: list[IContainerProcess] = []
         self._stdout = b""
         self._stderr = b""
@@ -277,7 +155,8 @@ class ClaudeLogin:
 
     # What the machine does.
 
-    def _enter(self, state: str, link: str | None = None) -> None:
+    def enter(self, state: str, link: str | None = None) -> None:
+        """See :class:`~hyperhive.agents.claude_login_machine.ISteps`."""
         self._show(
             attrs.evolve(
                 self.view, state=state, since=self._now(), link=link, note=None
@@ -288,7 +167,8 @@ class ClaudeLogin:
         self.view = view
         self._changed(view)
 
-    def _launch(self) -> None:
+    def launch(self) -> None:
+        """See :class:`~hyperhive.agents.claude_login_machine.ISteps`."""
         try:
             self._stamp = self._plan.stamp()
             self._run(self._plan.login, self)
@@ -300,12 +180,14 @@ class ClaudeLogin:
         self._processes.append(process)
         return process
 
-    def _write(self, code: Code) -> None:
+    def write(self, code: Code) -> None:
+        """See :class:`~hyperhive.agents.claude_login_machine.ISteps`."""
         self._code = code
         self._processes[0].write(f"{code.text}\n".encode())
 
     @deferred
-    async def _prove(self) -> None:
+    async def prove(self) -> None:
+        """See :class:`~hyperhive.agents.claude_login_machine.ISteps`."""
         try:
             found = await self._status()
         except PublicError as error:
@@ -330,8 +212,9 @@ class ClaudeLogin:
         )
         return account(trial.stdout)
 
-    def _end(self, state: str, why: str | None, found: Account | None = None) -> None:
-        self._stop_timer()
+    def end(self, state: str, why: str | None, found: Account | None = None) -> None:
+        """See :class:`~hyperhive.agents.claude_login_machine.ISteps`."""
+        self.stop_timer()
         if self._deadline.active():
             self._deadline.cancel()
         self._result = state, why, found
@@ -347,7 +230,8 @@ class ClaudeLogin:
                 self._log.failure("a login could not be ended")
         self._machine.gone()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """See :class:`~hyperhive.agents.claude_login_machine.ISteps`."""
         assert self._result is not None
         state, why, found = self._result
         self._code = None
@@ -357,15 +241,16 @@ class ClaudeLogin:
         )
         self.over.callback(None)
 
-    def _within(self, seconds: float, otherwise: str) -> None:
-        """Leave the present state within ``seconds``, or fail."""
-        self._stop_timer()
+    def within(self, seconds: float, otherwise: str) -> None:
+        """See :class:`~hyperhive.agents.claude_login_machine.ISteps`."""
+        self.stop_timer()
         why = f"{otherwise} within {seconds:g} s."
         self._timer = self._clock.callLater(
             seconds, lambda: self._machine.failed(self._in_words(why))
         )
 
-    def _stop_timer(self) -> None:
+    def stop_timer(self) -> None:
+        """See :class:`~hyperhive.agents.claude_login_machine.ISteps`."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None

@@ -8,12 +8,11 @@ from zope.interface.verify import verifyObject
 
 from hyperhive.agents.claude_auth import BadCode
 from hyperhive.agents.claude_login import (
-    CHECK_LIMIT,
     LIMIT,
-    LINK_LIMIT,
     MAX_OUTPUT,
     STATUS_LIMIT,
 )
+from hyperhive.agents.claude_login_machine import CHECK_LIMIT, LINK_LIMIT
 from hyperhive.agents.claude_logins import ClaudeLogins
 from hyperhive.agents.interfaces import IAgentSurface, NoSuchAgent
 from hyperhive.agents.login_interfaces import (
