@@ -14,6 +14,8 @@ MANAGER = "hm1nd"
 MANAGER_MAILBOX = "manager"
 #: The human's mailbox.
 OPERATOR = "operator"
+#: By whom something was decided that was decided through a one-time link: whoever had it.
+BY_LINK = "operator (link)"
 #: The sender of what the hive itself says.
 SYSTEM = "system"
 #: By whom a job was asked for that nobody asked for: the hive itself.

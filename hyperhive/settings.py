@@ -15,6 +15,8 @@ import attrs
 from attrs import field, frozen
 
 from hyperhive import names
+from hyperhive.notify_settings import NotifySettings, WrongSetting, read_notify
+from hyperhive.toml_lines import line_of
 
 
 class SettingsError(Exception):
@@ -58,6 +60,11 @@ class Layout:
     def operator_sessions(self) -> Path:
         """The operator's logged-in browsers, as hashes, mode 0600."""
         return self.state_dir / "operator-sessions"
+
+    @property
+    def link_key(self) -> Path:
+        """The key that signs decision links, mode 0600."""
+        return self.state_dir / "link-key"
 
     @property
     def host_socket(self) -> Path:
@@ -358,6 +365,8 @@ class Settings:
     )
     claude_env: Mapping[str, str] = field(factory=dict, kw_only=True, repr=False)
     """What claude's environment gets, from the table ``[claude.env]``: keys, proxies."""
+    notify: NotifySettings = field(factory=NotifySettings, kw_only=True)
+    """What is told of outside the house, from the table ``[notify]``."""
 
     @property
     def layout(self) -> Layout:
@@ -402,7 +411,8 @@ def _converted(one: "attrs.Attribute[Any]", value: Any, where: str) -> Any:
 
 def _from_file(file: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+        table = tomllib.loads(text)
     except OSError as error:
         raise SettingsError(
             f"--config: {file} can't be read: {error.strerror}."
@@ -411,6 +421,8 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file}: is not TOML: {error}.") from None
     fields = {spelled(one.name): one for one in flag_fields()}
     values: dict[str, Any] = {}
+    if "notify" in table:
+        values["notify"] = _notify(file, text, table.pop("notify"))
     claude = table.get("claude")
     if isinstance(claude, dict):
         del table["claude"]
@@ -425,10 +437,19 @@ def _from_file(file: Path) -> dict[str, Any]:
         if key not in fields:
             raise SettingsError(
                 f"{file}: {key!r} is not a setting; allowed are "
-                f"{', '.join(sorted(fields))} and the table claude.env."
+                f"{', '.join(sorted(fields))} and the tables claude.env and notify."
             )
         values[fields[key].name] = _converted(fields[key], value, f"{file}: {key}")
     return values
+
+
+def _notify(file: Path, text: str, table: Any) -> NotifySettings:
+    try:
+        return read_notify(table)
+    except WrongSetting as wrong:
+        line = line_of(text, wrong.path)
+        where = str(file) if line is None else f"{file}, line {line}"
+        raise SettingsError(f"{where}: {wrong}.") from None
 
 
 def _environment(file: Path, table: Any) -> dict[str, str]:

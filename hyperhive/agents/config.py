@@ -25,6 +25,7 @@ from hyperhive.names import (
 )
 from hyperhive.settings import check_model
 from hyperhive.store.agents import AgentRow
+from hyperhive.toml_lines import line_of
 
 #: Claude's own tools that an agent can have, and has if nothing else is said. Searching
 #: the web and subagents are left out: the first costs extra, the second hides what an
@@ -142,7 +143,7 @@ class AgentConfig:
             match = re.search(r"at line (\d+)", str(error))
             line = int(match[1]) if match else len(text.splitlines()) or 1
             raise ConfigError([f"{file}, line {line}: {error}."], line) from None
-        return _read(table, lambda path: _line(text, path), file)
+        return _read(table, lambda path: line_of(text, path), file)
 
     @classmethod
     def from_json(cls, text: str, file: str = "agent.json") -> "AgentConfig":
@@ -426,34 +427,3 @@ _TOP: Mapping[str, _Read] = {
         **reader.members(path, value, _LIMIT_KEYS)
     ),
 }
-
-_HEADER = re.compile(r"\s*\[\[?\s*([^\]#]*?)\s*\]\]?\s*(?:#.*)?")
-_KEY = re.compile(
-    r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
-)
-_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
-
-
-def _line(text: str, path: _Path) -> int | None:
-    """Where a key is set, or the table that it is in; ``None`` if not even that is found.
-
-    ``tomllib`` does not tell. This reads no TOML: it finds headers and keys at the
-    beginning of lines, which is where people write them.
-    """
-    best: tuple[int, int] | None = None
-    table: _Path = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.fullmatch(line):
-            table = _parts(header[1])
-            found = table
-        elif key := _KEY.match(line):
-            found = (*table, *_parts(key[1]))
-        else:
-            continue
-        if found == path[: len(found)] and (best is None or len(found) > best[0]):
-            best = len(found), number
-    return None if best is None else best[1]
-
-
-def _parts(dotted: str) -> _Path:
-    return tuple(part.strip("\"'") for part in _PART.findall(dotted))

@@ -31,7 +31,7 @@ from hyperhive.bus import EventBus
 from hyperhive.deferreds import deferred
 from hyperhive.deploy.repos import Diff
 from hyperhive.messages.commits import outlasting
-from hyperhive.messages.interfaces import IBroker
+from hyperhive.messages.interfaces import Also, IBroker, nothing_else
 from hyperhive.names import (
     HIVE,
     check_agent_name,
@@ -200,14 +200,15 @@ class Approvals:
 
     # The decision
 
-    def approve(self, id: int, by: str) -> Deferred[None]:
+    def approve(self, id: int, by: str, also: Also = nothing_else) -> Deferred[None]:
         """See :class:`IApprovals`."""
-        return outlasting(self._approve(id, by))
+        return outlasting(self._approve(id, by, also))
 
     @deferred
-    async def _approve(self, id: int, by: str) -> None:
+    async def _approve(self, id: int, by: str, also: Also) -> None:
         def act(connection: Connection) -> _Decision:
             row = self._resolved(connection, id, "approved", by, None)
+            also(connection)
             if row.status != "approved":
                 return _Decision(row, None)
             if row.kind == "spawn":
@@ -226,16 +227,20 @@ class Approvals:
             why = job.note or f"Its job {job.id} is {job.outcome}."
             raise NotDone(f"Approval {id} could not be carried out: {why}")
 
-    def deny(self, id: int, by: str, note: str | None = None) -> Deferred[None]:
+    def deny(
+        self, id: int, by: str, note: str | None = None, also: Also = nothing_else
+    ) -> Deferred[None]:
         """See :class:`IApprovals`."""
-        return outlasting(self._deny(id, by, note))
+        return outlasting(self._deny(id, by, note, also))
 
     @deferred
-    async def _deny(self, id: int, by: str, note: str | None) -> None:
+    async def _deny(self, id: int, by: str, note: str | None, also: Also) -> None:
         why = texts.optional("The note", note, MAX_NOTE)
 
         def act(connection: Connection) -> ApprovalRow:
-            return self._resolved(connection, id, "denied", by, why)
+            row = self._resolved(connection, id, "denied", by, why)
+            also(connection)
+            return row
 
         row = await self._broker.tell(act, notices.resolved)
         self._publish("approval_resolved", row)

@@ -10,6 +10,7 @@ from zope.interface import Interface
 
 from hyperhive.deploy.repos import Diff, Proposal
 from hyperhive.errors import BadRequest, Conflict, NotFound, PublicError
+from hyperhive.messages.interfaces import Also, nothing_else
 from hyperhive.store.approvals import ApprovalRow
 from hyperhive.store.jobs import JobRow
 from hyperhive.store.questions import QuestionRow
@@ -267,9 +268,10 @@ class IApprovals(Interface):
         :raises PublicError: if the commit can't be had, or is not fit.
         """
 
-    def approve(id: int, by: str) -> Deferred[None]:
+    def approve(id: int, by: str, also: Also = nothing_else) -> Deferred[None]:
         """Approve, and carry it out; fires when that is done.
 
+        :param also: done in the decision's transaction; if it raises, nothing is decided.
         :raises NoSuchApproval:
         :raises AlreadyDecided:
         :raises AgentExists: if a new agent's name was taken meanwhile; it goes on
@@ -277,9 +279,12 @@ class IApprovals(Interface):
         :raises NotDone: if it could not be carried out.
         """
 
-    def deny(id: int, by: str, note: str | None = None) -> Deferred[None]:
+    def deny(
+        id: int, by: str, note: str | None = None, also: Also = nothing_else
+    ) -> Deferred[None]:
         """Deny.
 
+        :param also: as in :meth:`approve`.
         :raises NoSuchApproval:
         :raises AlreadyDecided:
         """
@@ -321,9 +326,12 @@ class IQuestions(Interface):
         :raises TooMany: over :data:`MAX_QUESTIONS`, or :data:`MAX_QUESTIONS_OF_ONE`.
         """
 
-    def answer(id: int, answer: str | Sequence[str], by: str) -> Deferred[None]:
+    def answer(
+        id: int, answer: str | Sequence[str], by: str, also: Also = nothing_else
+    ) -> Deferred[None]:
         """Answer, with a text, or with a list of options.
 
+        :param also: done in the answer's transaction; if it raises, nothing is answered.
         :raises NoSuchQuestion:
         :raises AlreadyDecided:
         """

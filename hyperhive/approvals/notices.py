@@ -3,7 +3,7 @@
 import json
 
 from hyperhive.messages.interfaces import Notice
-from hyperhive.names import OPERATOR
+from hyperhive.names import BY_LINK, OPERATOR
 from hyperhive.store.approvals import ApprovalRow
 from hyperhive.store.questions import QuestionRow
 
@@ -33,7 +33,7 @@ def resolved(row: ApprovalRow) -> list[Notice]:
     The operator is only told what he has not done himself.
     """
     if row.asker == OPERATOR:
-        if row.resolved_by == OPERATOR:
+        if row.resolved_by in (OPERATOR, BY_LINK):
             return []
         what = _ASKED_FOR[row.kind].format(row.agent)
         return [

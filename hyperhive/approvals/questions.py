@@ -27,7 +27,7 @@ from hyperhive.bus import EventBus
 from hyperhive.deferreds import deferred
 from hyperhive.errors import BadRequest
 from hyperhive.messages.commits import outlasting
-from hyperhive.messages.interfaces import IBroker
+from hyperhive.messages.interfaces import Also, IBroker, nothing_else
 from hyperhive.names import HIVE, mailbox, mailbox_owner
 from hyperhive.store.agents import AgentTable
 from hyperhive.store.database import Database
@@ -104,10 +104,16 @@ class Questions:
         self._expiry.look()
         return row.id
 
-    def answer(self, id: int, answer: str | Sequence[str], by: str) -> Deferred[None]:
+    def answer(
+        self,
+        id: int,
+        answer: str | Sequence[str],
+        by: str,
+        also: Also = nothing_else,
+    ) -> Deferred[None]:
         """See :class:`IQuestions`."""
         return outlasting(
-            self._end(id, "answered", by, lambda row: _text_of(row, answer))
+            self._end(id, "answered", by, lambda row: _text_of(row, answer), also)
         )
 
     def cancel(self, id: int, by: str) -> Deferred[None]:
@@ -121,6 +127,7 @@ class Questions:
         status: str,
         by: str,
         answer: Callable[[QuestionRow], str | None],
+        also: Also = nothing_else,
     ) -> None:
         def act(connection: Connection) -> QuestionRow:
             row = QuestionTable.get(connection, id)
@@ -131,7 +138,9 @@ class Questions:
             now = self._now()
             if row.expires_at is not None and row.expires_at <= now:
                 return _resolved(connection, row, "expired", now, HIVE, None)
-            return _resolved(connection, row, status, now, by, answer(row))
+            ended = _resolved(connection, row, status, now, by, answer(row))
+            also(connection)
+            return ended
 
         row = await self._broker.tell(act, notices.question_ended)
         self._publish("question_resolved", row)

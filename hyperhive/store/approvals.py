@@ -19,7 +19,7 @@ class ApprovalRow:
     :param expires_at: when it is denied by itself.
     :param status: ``pending``, ``approved``, ``denied``, ``failed`` (approved, and it
         could not be done) or ``cancelled``.
-    :param resolved_by: who decided: ``operator`` or ``hive``.
+    :param resolved_by: who decided: ``operator``, ``operator (link)`` or ``hive``.
     :param note: why it was denied, cancelled, or has failed.
     """
 

@@ -129,6 +129,26 @@ BROKER = (
     CREATE INDEX approvals_by_agent ON approvals (agent, id);
     CREATE INDEX questions_ended ON questions (resolved_at) WHERE status <> 'pending';
     """,
+    """
+    CREATE TABLE outbox (
+        id      INTEGER PRIMARY KEY AUTOINCREMENT,
+        target  TEXT NOT NULL,                          -- who is to be told
+        kind    TEXT NOT NULL,                          -- of what
+        subject TEXT NOT NULL                           -- an id, or an agent's name
+    ) STRICT;
+    CREATE INDEX outbox_by_target ON outbox (target, kind, id);
+
+    CREATE TABLE links (                                -- by which one thing is decided
+        id         INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind       TEXT NOT NULL CHECK (kind IN ('approval', 'question')),
+        subject    INTEGER NOT NULL,
+        made_at    REAL NOT NULL,
+        expires_at REAL NOT NULL,
+        used_at    REAL
+    ) STRICT;
+    CREATE INDEX links_by_subject ON links (kind, subject, id);
+    CREATE INDEX links_by_expiry ON links (expires_at);
+    """,
 )
 
 EVENTS = (

@@ -17,7 +17,7 @@ class QuestionRow:
     :param multi: several of them may be chosen.
     :param expires_at: when it is not to be answered any more.
     :param status: ``pending``, ``answered``, ``cancelled`` or ``expired``.
-    :param resolved_by: ``operator`` or ``hive``.
+    :param resolved_by: ``operator``, ``operator (link)`` or ``hive``.
     """
 
     id: int

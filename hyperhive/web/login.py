@@ -5,10 +5,8 @@ finds one. What is kept of tickets and sessions is a keyed hash, and lookups go
 by that hash, so that neither a leaked file nor timing gives one away.
 """
 
-import contextlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from hyperhive.errors import PublicError
+from hyperhive.private_files import write_private
 
 #: Bytes of randomness in a token, a ticket and a session.
 ENTROPY = 32
@@ -49,7 +48,7 @@ def operator_token(path: Path) -> str:
         return _existing_token(path)
     except FileNotFoundError:
         token = secrets.token_urlsafe(ENTROPY)
-        _write_private(path, token + "\n")
+        write_private(path, token + "\n")
         return token
     except OSError as error:
         raise PublicError(
@@ -67,19 +66,6 @@ def _existing_token(path: Path) -> str:
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
     return token
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Put a 0600 file into place as a whole: it is old or new, never half."""
-    draft = path.with_name(path.name + ".new")
-    with contextlib.suppress(FileNotFoundError):
-        draft.unlink()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 class Tickets:
@@ -166,7 +152,7 @@ class Sessions:
 
     def _write(self) -> None:
         try:
-            _write_private(self._path, json.dumps(self._used))
+            write_private(self._path, json.dumps(self._used))
         except OSError:
             # They go on in memory: only a restart would log the operator out.
             self._log.failure("{path} can't be written", path=self._path)
