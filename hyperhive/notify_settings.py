@@ -75,6 +75,11 @@ class NotifySettings:
     webhook: WebhookTarget | None = None
 
     @property
+    def public_name(self) -> str | None:
+        """The host name in :attr:`public_url`."""
+        return urlsplit(self.public_url or "").hostname
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """The names of the targets that are set."""
         both = (("ntfy", self.ntfy), ("webhook", self.webhook))

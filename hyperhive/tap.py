@@ -58,6 +58,8 @@ from hyperhive.deploy.toml_build import TomlBuilder
 from hyperhive.errors import PublicError
 from hyperhive.mcp.sockets import McpSockets
 from hyperhive.messages.broker import Broker
+from hyperhive.notify.links import Links, link_key
+from hyperhive.notify.service import Notifier
 from hyperhive.settings import (
     Settings,
     SettingsError,
@@ -291,6 +293,10 @@ class Hive(Service):
 
         claude_logins = ClaudeLogins(reactor, driver, launcher, agents, bus, time.time)
         notices = Notices()
+        links = self._links(database, approvals, questions)
+        notifier = Notifier(
+            reactor, settings.notify, database, bus, agents, links, notices
+        )
         facts = Facts(__version__, executable.demo, probe, self._started_at)
         web = WebService(
             reactor,
@@ -305,11 +311,14 @@ class Hive(Service):
                 layout,
                 facts,
                 notices,
+                notifier=notifier,
+                links=links,
             ),
             settings.dashboard,
             settings.agent_interface,
             settings.manager_port,
             settings.agent_ports,
+            settings.notify.public_name,
         )
         sockets = McpSockets(
             reactor,
@@ -336,7 +345,8 @@ class Hive(Service):
                 claude_logins,
                 web.login_url,
                 web.urls,
-                lambda: self._info(agents, broker, probe, executable),
+                lambda: self._info(agents, broker, probe, executable, notifier),
+                notify_test=notifier.test,
             ),
         )
         logins = LoginWatch(reactor, layout, agents.login_changed)
@@ -358,6 +368,8 @@ class Hive(Service):
         await approvals.recover()
         expiry.start()
         self._stops.append(_then(expiry.stop))
+        await notifier.start()
+        self._stops.append(notifier.stop)
         upkeep = Upkeep(
             reactor,
             (
@@ -365,6 +377,7 @@ class Hive(Service):
                 history.prune,
                 jobs.prune,
                 questions.prune,
+                *(() if links is None else (links.prune,)),
                 agents.sweep,
             ),
         )
@@ -372,6 +385,23 @@ class Hive(Service):
         self._stops.append(_then(upkeep.stop))
         deployer.update_all(names.HIVE).addErrback(
             lambda failure: self._log.failure("agents were not updated", failure)
+        )
+
+    def _links(
+        self, database: Database, approvals: Approvals, questions: Questions
+    ) -> Links | None:
+        """What decides by links, if that is turned on."""
+        settings = self._settings.notify
+        if not settings.links or settings.public_url is None:
+            return None
+        return Links(
+            database,
+            approvals,
+            questions,
+            link_key(self._settings.layout.link_key),
+            settings.public_url,
+            settings.link_ttl,
+            time.time,
         )
 
     def _builder(self, driver: IContainerDriver) -> IBuilder:
@@ -412,7 +442,12 @@ class Hive(Service):
             )
 
     def _info(
-        self, agents: Agents, broker: Broker, probe: Probe, executable: Executable
+        self,
+        agents: Agents,
+        broker: Broker,
+        probe: Probe,
+        executable: Executable,
+        notifier: Notifier,
     ) -> dict[str, Any]:
         statuses = agents.statuses()
         return {
@@ -430,6 +465,7 @@ class Hive(Service):
             "working": sum(status.working for status in statuses),
             "unread": sum(status.unread for status in statuses),
             "operator_unread": broker.unread(names.OPERATOR),
+            "notify": notifier.status(),
         }
 
 

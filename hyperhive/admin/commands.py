@@ -86,6 +86,11 @@ async def _claude_login_cancel(context: AdminContext, given: Values) -> Answer:
     return {"login": (await context.logins.cancel(given["name"])).as_wire()}
 
 
+@_answers(verbs.NOTIFY_TEST)
+async def _notify_test(context: AdminContext, given: Values) -> Answer:
+    return {"targets": [dict(one) for one in await context.notify_test()]}
+
+
 @_answers(verbs.SPAWN)
 async def _spawn(context: AdminContext, given: Values) -> Answer:
     await context.agents.spawn(given["name"])

@@ -1,9 +1,9 @@
 """What the admin commands are given: the rooms below, and what others know."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from hyperhive.agents.interfaces import IAgents
 from hyperhive.agents.login_interfaces import IClaudeLogins
@@ -15,11 +15,12 @@ from hyperhive.messages.interfaces import IBroker
 
 @frozen
 class AdminContext:
-    """The rooms below, and three questions that others answer.
+    """The rooms below, and what others answer.
 
     :param login_url: makes a one-time link to the dashboard.
     :param urls: where pages are, by what they are of.
     :param info: versions, uptime, driver, counts.
+    :param notify_test: tells every target outside the house a test; what came of it.
     """
 
     agents: IAgents
@@ -32,3 +33,6 @@ class AdminContext:
     login_url: Callable[[], str]
     urls: Callable[[], Mapping[str, str]]
     info: Callable[[], Mapping[str, Any]]
+    notify_test: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]] = field(
+        kw_only=True
+    )

@@ -113,8 +113,20 @@ def hive_findings(hive: Hive, tell: Tell) -> str | None:
         return None
     version, uptime = info.get("hyperhive"), duration(float(info.get("uptime_s", 0)))
     tell(Finding("hive", OK, f"{version} answers at {hive.path}, up {uptime}"))
+    for target in info.get("notify", ()):
+        tell(_notified(target))
     home = urls.get("home")
     return home if isinstance(home, str) else None
+
+
+def _notified(target: Mapping[str, Any]) -> Finding:
+    """How it goes with one target of notifications."""
+    where = f"{target.get('target')} ({target.get('host')})"
+    if "problem" not in target:
+        return Finding("notify", OK, where)
+    text = f"{where} can't be told: {target['problem']}"
+    remedy = "look at [notify] in hive.toml, then try `hive-c0re notify-test`"
+    return Finding("notify", PROBLEM, text, remedy)
 
 
 @deferred

@@ -118,6 +118,8 @@ def information(console: Console, info: Mapping[str, Any]) -> None:
     for name, value in info.items():
         if name == "uptime_s" and isinstance(value, int | float):
             facts.append(("uptime", duration(value)))
+        elif name == "notify":
+            facts.append((name, "\n".join(_target(one) for one in value)))
         elif isinstance(value, list):
             facts.append((name, "\n".join(clean(one) for one in value)))
         elif isinstance(value, bool):
@@ -125,6 +127,13 @@ def information(console: Console, info: Mapping[str, Any]) -> None:
         else:
             facts.append((name, clean(value)))
     _facts(console, facts)
+
+
+def _target(row: Mapping[str, Any]) -> str:
+    """How it goes with a target of notifications."""
+    waiting = f", {row['waiting']} waiting" if row.get("waiting") else ""
+    problem = f": {clean(row['problem'])}" if "problem" in row else ""
+    return f"{clean(row.get('target'))} ({clean(row.get('host'))}){waiting}{problem}"
 
 
 def _facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:

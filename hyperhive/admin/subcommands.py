@@ -251,6 +251,9 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     *DEPLOY_SUBCOMMANDS,
     LOGIN_SUBCOMMAND,
     Subcommand("login-url", verbs.LOGIN_URL.help, (), actions.login_url, "login-url"),
+    Subcommand(
+        "notify-test", verbs.NOTIFY_TEST.help, (), actions.notify_test, "notify-test"
+    ),
     Subcommand("urls", verbs.URLS.help, (), actions.urls, "urls"),
     Subcommand("info", verbs.INFO.help, (), actions.info, "info --json"),
     Subcommand(

@@ -105,6 +105,12 @@ CLAUDE_LOGIN_CANCEL = Verb(
     changes=True,
     takes_long=True,
 )
+NOTIFY_TEST = Verb(
+    "notify_test",
+    "send a test to every target of notifications, and say what came of it",
+    changes=True,
+    takes_long=True,
+)
 SPAWN = Verb(
     "spawn", "make an agent and start it", (_NAME,), changes=True, takes_long=True
 )
@@ -353,6 +359,7 @@ VERBS: dict[str, Verb] = {
         CLAUDE_LOGIN_START,
         CLAUDE_LOGIN_CODE,
         CLAUDE_LOGIN_CANCEL,
+        NOTIFY_TEST,
         SPAWN,
         START,
         STOP,

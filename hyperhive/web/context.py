@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from hyperhive.agents.interfaces import IAgents
 from hyperhive.agents.login_interfaces import IClaudeLogins
@@ -12,6 +12,8 @@ from hyperhive.bus import EventBus
 from hyperhive.containers.interfaces import Probe
 from hyperhive.deploy.interfaces import IDeploys
 from hyperhive.messages.interfaces import IBroker
+from hyperhive.notify.links import Links
+from hyperhive.notify.service import Notifier
 from hyperhive.settings import Layout
 from hyperhive.web.notices import Notices
 
@@ -35,6 +37,8 @@ class WebContext:
     """The rooms below and the facts, as one value.
 
     :param now: the wall clock.
+    :param notifier: tells the operator outside the house.
+    :param links: decide one thing each without a login; ``None``: there are none.
     """
 
     agents: IAgents
@@ -48,3 +52,5 @@ class WebContext:
     facts: Facts
     notices: Notices
     now: Callable[[], float] = time.time
+    notifier: Notifier = field(kw_only=True)
+    links: Links | None = field(default=None, kw_only=True)

@@ -269,6 +269,11 @@ class Dashboard:
         )
         return answer(request, {"ids": ids})
 
+    @app.route("/notify-test", methods=["POST"])
+    async def notify_test(self, request: Request) -> bytes:
+        """Tell every target outside the house a test, and say what came of it."""
+        return answer(request, {"targets": await self._context.notifier.test()})
+
     @app.route("/read", methods=["POST"])
     async def read(self, request: Request) -> bytes:
         """Mark messages of the operator's inbox as read."""

@@ -1,4 +1,4 @@
-"""What is shown without a login: the login itself, static files, and that we live."""
+"""What is shown without a login: the login itself, one-time links, files, that we live."""
 
 import re
 from http import HTTPStatus
@@ -11,6 +11,7 @@ from twisted.web.server import Request
 from hyperhive.web.answers import answer, answer_error, answer_text, answers_errors
 from hyperhive.web.answers import redirect as redirected
 from hyperhive.web.context import WebContext
+from hyperhive.web.decide import Decide
 from hyperhive.web.forms import form, query_text
 from hyperhive.web.guard import COOKIE, address, sessions
 from hyperhive.web.login import SESSION_LIFE, Doorman
@@ -24,7 +25,7 @@ _WRONG = "This is not the operator's token."
 
 
 class Entrance:
-    """Serves ``/login``, ``/logout``, ``/static/`` and ``/healthz``."""
+    """Serves ``/login``, ``/logout``, ``/decide/``, ``/static/`` and ``/healthz``."""
 
     app = Klein()
 
@@ -35,12 +36,14 @@ class Entrance:
         templates: Templates,
         assets: Assets,
         streams: Streams,
+        decide: Decide,
     ) -> None:
         self._context = context
         self._doorman = doorman
         self._templates = templates
         self._assets = assets
         self._streams = streams
+        self._decide = decide
 
     @app.route("/healthz", methods=["GET"])
     def healthz(self, request: Request) -> bytes:
@@ -51,6 +54,11 @@ class Entrance:
     def static(self, request: Request) -> IResource:
         """Style, scripts, icon."""
         return self._assets
+
+    @app.route("/decide/", branch=True)
+    def decide(self, request: Request) -> IResource:
+        """The pages of one-time links."""
+        return self._decide.app.resource()
 
     @app.route("/login", methods=["GET"])
     def login_page(self, request: Request) -> bytes:

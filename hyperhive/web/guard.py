@@ -21,7 +21,7 @@ from hyperhive.web.login import Doorman
 #: The session's cookie.
 COOKIE = b"hyperhive"
 #: First path segments that need no login.
-PUBLIC = frozenset({b"login", b"static", b"healthz"})
+PUBLIC = frozenset({b"login", b"decide", b"static", b"healthz"})
 #: Methods that change nothing.
 SAFE = frozenset({b"GET", b"HEAD"})
 
@@ -107,19 +107,22 @@ class Guard(Resource):
     def _refuse_origin(self, request: Request) -> bytes | None:
         """Refuse a change that another page asks for with our cookie.
 
-        No ``Origin`` is fine with a bearer, and for a login: there the token is
-        in the request itself, and no page but ours knows it.
+        No ``Origin`` is fine with a bearer, for a login and for a one-time link:
+        there the token is in the request itself, and no page but ours knows it. A
+        link's page sends no referrer, and therefore the Origin ``null``.
         """
         if request.method in SAFE:
             return None
         site = request.getHeader("sec-fetch-site")
         origin = request.getHeader("origin")
+        if origin == "null" and _first(request) == b"decide":
+            origin = None
         if site not in (None, "same-origin", "none"):
             foreign = True
         elif origin is not None:
             foreign = _netloc(origin) != (request.getHeader("host") or "").lower()
         else:
-            foreign = bearer(request) is None and not _is_login(request)
+            foreign = bearer(request) is None and not _proves_itself(request)
         if not foreign:
             return None
         return answer_error(
@@ -205,6 +208,11 @@ def _is_public(request: Request) -> bool:
 def _is_login(request: Request) -> bool:
     """Whether it is the operator's own login."""
     return (request.postpath or []) == [b"login"]
+
+
+def _proves_itself(request: Request) -> bool:
+    """Whether what is posted holds a secret that no other page knows."""
+    return _is_login(request) or _first(request) == b"decide"
 
 
 def _handed_on(request: Request, resource: IResource) -> int | bytes:

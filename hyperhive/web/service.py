@@ -14,6 +14,7 @@ from hyperhive.settings import PortRange
 from hyperhive.web.agentpage import AgentPage
 from hyperhive.web.context import WebContext
 from hyperhive.web.dashboard import Dashboard
+from hyperhive.web.decide import Decide
 from hyperhive.web.entrance import Entrance
 from hyperhive.web.guard import Guard, host_name, our_names
 from hyperhive.web.login import doorman
@@ -33,6 +34,7 @@ class WebService:
     :param interface: the IP address of the agents' pages.
     :param manager_port: the port of the manager's page; 0 takes a free one.
     :param agent_ports: the ports of the others; ``None``: no such listeners.
+    :param public_name: the host name by which the dashboard is reached from outside.
     :raises PublicError: if the operator's token can't be read or made.
     """
 
@@ -44,6 +46,7 @@ class WebService:
         interface: str = "127.0.0.1",
         manager_port: int = 0,
         agent_ports: PortRange | None = None,
+        public_name: str | None = None,
     ) -> None:
         layout = context.layout
         self._reactor = reactor
@@ -57,9 +60,14 @@ class WebService:
         assets = Assets("hyperhive.web")
         self._templates = Templates(assets.url)
         self._entrance = Entrance(
-            context, self._doorman, self._templates, assets, self._streams
+            context,
+            self._doorman,
+            self._templates,
+            assets,
+            self._streams,
+            Decide(reactor, context, self._templates),
         )
-        self._names = our_names()
+        self._names = our_names() | ({public_name} if public_name else set())
         context.notices.watch(
             lambda notices: context.bus.publish("notice", {"notices": notices})
         )

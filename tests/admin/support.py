@@ -13,6 +13,7 @@ from hyperhive.admin.context import AdminContext
 from hyperhive.admin.protocol import AdminConnection, AdminFactory
 from hyperhive.agents.interfaces import AgentStatus
 from hyperhive.bus import EventBus
+from hyperhive.deferreds import deferred
 from hyperhive.messages.broker import Broker
 from hyperhive.store.agents import AgentRow, AgentTable
 from hyperhive.store.database import Database
@@ -93,7 +94,14 @@ class Hive:
             lambda: LOGIN_URL,
             lambda: self.pages,
             lambda: INFO,
+            notify_test=self._notify_test,
         )
+        #: What a test of notifications comes to.
+        self.tested: list[dict[str, Any]] = []
+
+    @deferred
+    async def _notify_test(self) -> list[dict[str, Any]]:
+        return self.tested
 
 
 class FakeSocket(StringTransport):

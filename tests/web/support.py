@@ -14,6 +14,9 @@ from hyperhive.bus import EventBus
 from hyperhive.containers.interfaces import Probe
 from hyperhive.messages.broker import Broker
 from hyperhive.names import MANAGER
+from hyperhive.notify.links import Links
+from hyperhive.notify.service import Notifier
+from hyperhive.notify_settings import NotifySettings
 from hyperhive.settings import Layout, PortRange
 from hyperhive.store.agents import AgentRow, AgentTable
 from hyperhive.store.database import Database
@@ -27,6 +30,7 @@ from hyperhive.web import Facts, Notices, WebContext, WebService
 
 #: The number of the first event.
 FIRST_SEQ = 1000
+NO_TARGETS = NotifySettings()
 
 
 class Swarm(FakeAgents):
@@ -70,6 +74,7 @@ class Hive:
     :param reactor: the service's; it is the clock of all.
     :param folder: where state and sockets would be.
     :param driver: where claude is logged in; by default nowhere, but in memory.
+    :param public_url: where a phone reaches it; then there are decision links.
     """
 
     def __init__(
@@ -83,6 +88,8 @@ class Hive:
         manager_port: int = 8000,
         agent_ports: PortRange | None = None,
         driver: Any = None,
+        public_url: str | None = None,
+        notify: NotifySettings = NO_TARGETS,
     ) -> None:
         self.layout = Layout(folder / "state", folder / "run")
         self.layout.agents.mkdir(parents=True, exist_ok=True)
@@ -100,6 +107,28 @@ class Hive:
         self.logins = fake_logins(
             reactor, self.driver, self.agents, self.bus, now, folder / "logins"
         )
+        links = None
+        if public_url is not None:
+            links = Links(
+                self.database,
+                self.decisions.approvals,
+                self.decisions.questions,
+                b"k" * 32,
+                public_url,
+                3600.0,
+                now,
+            )
+        self.notifier = Notifier(
+            reactor,
+            notify,
+            self.database,
+            self.bus,
+            self.agents,
+            links,
+            self.notices,
+            now,
+        )
+        self.links = links
         self.context = WebContext(
             self.agents,
             self.broker,
@@ -112,6 +141,8 @@ class Hive:
             Facts("0.1.0", demo, probe, now()),
             self.notices,
             now,
+            notifier=self.notifier,
+            links=links,
         )
         self.web = WebService(
             reactor,
