@@ -9,15 +9,13 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from attrs import field, frozen
 from OpenSSL.SSL import Error as TLSError
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from treq.client import HTTPClient
 from twisted.internet import error
 from twisted.internet.defer import CancelledError
-from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseFailed
-from twisted.web.iweb import IAgent
+from twisted.web.client import Agent
 
 from hyperhive.deferreds import deferred
 from hyperhive.notify.interfaces import NotTold, Refused
@@ -74,7 +72,7 @@ class Poster:
     Of the answer only its status and ``Retry-After`` are looked at: the body is
     never read. Redirects are not followed: what is sent may be for nobody else.
 
-    :param agent: in tests another than Twisted's own.
+    :param client: what posts, where it is not treq over real connections.
     :param now: the wall clock in POSIX seconds.
     """
 
@@ -82,14 +80,14 @@ class Poster:
         self,
         reactor: Any,
         address: Address,
-        agent: IAgent | None = None,
+        client: Any = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
         self._now = now
         self.address = address
-        self._client = HTTPClient(
-            agent or Agent(reactor, connectTimeout=CONNECT_SECONDS)
+        self._client: Any = client or HTTPClient(
+            Agent(reactor, connectTimeout=CONNECT_SECONDS)
         )
 
     @deferred
@@ -115,11 +113,14 @@ class Poster:
                 allow_redirects=False,
                 unbuffered=True,
                 reactor=self._reactor,
-            ).addTimeout(ANSWER_SECONDS, self._reactor)
-        except CancelledError:
+            ).addTimeout(ANSWER_SECONDS, self._reactor, _silent)
+        except NotTold:
             raise
-        except Exception:
-            raise NotTold(_reason(Failure())) from None
+        except (CancelledError, error.ConnectingCancelledError):
+            # The daemon ends: that is no fault of the target's.
+            raise CancelledError from None
+        except Exception as problem:
+            raise NotTold(_reason(problem)) from None
         response.deliverBody(_Hangup())
         self._judge(response)
 
@@ -160,21 +161,24 @@ class _Hangup(Protocol):
         self.transport.loseConnection()
 
 
+def _silent(_: object, seconds: float) -> None:
+    """Say that it took too long, whatever was cancelled for that."""
+    raise NotTold(f"it has not answered within {seconds:.0f} s")
+
+
 #: Why nothing was answered, in words; the texts of errors may quote what was sent.
-_REASONS: tuple[
-    tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...
-] = (
+_REASONS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     (
-        (DeferredTimeout, error.TimeoutError, error.TCPTimedOutError),
-        f"it has not answered within {ANSWER_SECONDS:.0f} s",
+        (error.TimeoutError, error.TCPTimedOutError),
+        f"it has not answered within {CONNECT_SECONDS:.0f} s",
     ),
-    (error.DNSLookupError, "its name can't be resolved"),
-    (error.ConnectionRefusedError, "it refuses connections"),
+    ((error.DNSLookupError,), "its name can't be resolved"),
+    ((error.ConnectionRefusedError,), "it refuses connections"),
     (
-        (TLSError, VerificationError),
+        (TLSError, VerificationError, CertificateError),
         "its certificate is not valid, or it speaks no TLS",
     ),
-    (error.NoRouteError, "there is no route to it"),
+    ((error.NoRouteError,), "there is no route to it"),
     (
         (error.ConnectionLost, error.ConnectionDone, error.ConnectionAborted),
         "it ended the connection without an answer",
@@ -182,11 +186,11 @@ _REASONS: tuple[
 )
 
 
-def _reason(failure: Failure) -> str:
-    causes = [failure]
-    if isinstance(failure.value, ResponseFailed):
-        causes = list(failure.value.reasons)
+def _reason(problem: Exception) -> str:
+    """The first that is known of an error, or of those that it wraps."""
+    wrapped: list[Failure] = getattr(problem, "reasons", [])
+    causes = [one.value for one in wrapped] or [problem]
     for kinds, words in _REASONS:
-        if any(cause.check(kinds) for cause in causes):
+        if any(isinstance(cause, kinds) for cause in causes):
             return words
-    return f"it can't be reached ({type(causes[0].value).__name__})"
+    return f"it can't be reached ({type(causes[0]).__name__})"

@@ -6,7 +6,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
-from twisted.web.iweb import IAgent
 
 from hyperhive.agents.interfaces import IAgents
 from hyperhive.bus import EventBus
@@ -32,7 +31,7 @@ class Notifier:
     :param links: makes decision links; ``None``: notifications lead to the dashboard.
     :param notices: where is shown that a target can't be told.
     :param now: the wall clock in POSIX seconds.
-    :param agent: in tests, what connects instead.
+    :param client: what posts, where it is not treq over real connections.
     """
 
     _log = Logger()
@@ -47,7 +46,7 @@ class Notifier:
         links: Links | None,
         notices: INotices,
         now: Callable[[], float] = time.time,
-        agent: IAgent | None = None,
+        client: Any = None,
     ) -> None:
         self._database = database
         self._targets = () if settings.mute else settings.targets
@@ -63,7 +62,7 @@ class Notifier:
             Sender(
                 reactor, database, name, poster.address.host, channel, digests, notices
             )
-            for name, poster, channel in _channels(reactor, settings, now, agent)
+            for name, poster, channel in _channels(reactor, settings, now, client)
         ]
         self._watching = Watching(bus, agents, self._look, self._note, now)
 
@@ -136,14 +135,14 @@ def _channels(
     reactor: Any,
     settings: NotifySettings,
     now: Callable[[], float],
-    agent: IAgent | None,
+    client: Any,
 ) -> list[tuple[str, Poster, IChannel]]:
     channels: list[tuple[str, Poster, IChannel]] = []
     if (ntfy := settings.ntfy) is not None:
-        poster = Poster(reactor, Address.of(ntfy.url), agent, now)
+        poster = Poster(reactor, Address.of(ntfy.url), client, now)
         channels.append(("ntfy", poster, Ntfy(poster, ntfy.topic, ntfy.token)))
     if (webhook := settings.webhook) is not None:
-        poster = Poster(reactor, Address.of(webhook.url), agent, now)
+        poster = Poster(reactor, Address.of(webhook.url), client, now)
         channels.append(("webhook", poster, Webhook(poster, webhook.secret, now)))
     return channels
 
