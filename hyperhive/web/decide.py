@@ -7,6 +7,7 @@ no script on it.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -159,6 +160,7 @@ class Decide:
             error=error,
             shown=shown,
             minutes=max(1, round(left / 60)),
+            when=_when,
             lines=_marked(shown.diff.text) if shown.diff else (),
         )
 
@@ -174,6 +176,11 @@ def _private(request: Request) -> None:
     request.setHeader("content-security-policy", _POLICY)
     request.setHeader("referrer-policy", "no-referrer")
     request.setHeader("x-robots-tag", "noindex, nofollow")
+
+
+def _when(moment: float) -> str:
+    """A moment for people; the page has no script that knows their time zone."""
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M UTC on %d %b}"
 
 
 def _marked(diff: str) -> Sequence[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
@@ -151,6 +152,7 @@ class Hive:
             "127.0.0.1",
             manager_port,
             agent_ports,
+            urlsplit(public_url or "").hostname,
         )
 
     @property
@@ -165,11 +167,15 @@ class WebCase(SynchronousTestCase):
     def setUp(self) -> None:
         """A manager, alice and bob; a browser that has not logged in."""
         self.clock = MemoryReactorClock()
-        self.hive = Hive(self.clock, Path(self.mktemp()), self._now)
+        self.hive = self.make_hive()
         self.hive.agents.add("alice")
         self.hive.agents.add("bob")
         self.client = StubTreq(self.hive.web.root())
         self.bearer = {"authorization": f"Bearer {self.hive.token}"}
+
+    def make_hive(self) -> Hive:
+        """The hive."""
+        return Hive(self.clock, Path(self.mktemp()), self._now)
 
     def _now(self) -> float:
         return NOW + self.clock.seconds()
