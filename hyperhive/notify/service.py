@@ -12,7 +12,7 @@ from hyperhive.bus import EventBus
 from hyperhive.deferreds import deferred
 from hyperhive.errors import BadRequest
 from hyperhive.notify.digests import Digests
-from hyperhive.notify.interfaces import IChannel, INotices, TargetStatus
+from hyperhive.notify.interfaces import IChannel, INotices, NotTold, TargetStatus
 from hyperhive.notify.links import Links
 from hyperhive.notify.ntfy import Ntfy
 from hyperhive.notify.posting import Address, Poster
@@ -87,10 +87,11 @@ class Notifier:
         await gatherResults([sender.stop() for sender in self._senders])
 
     @deferred
-    async def test(self) -> list[dict[str, str | bool]]:
-        """Tell each target a test, also while muted; fires with what came of it.
+    async def test(self) -> list[dict[str, str]]:
+        """Tell each target a test, also while muted; fires with who was told.
 
         :raises BadRequest: if there is no target.
+        :raises NotTold: naming each that could not be told, and why, and who was.
         """
         if not self._senders:
             raise BadRequest(
@@ -98,16 +99,13 @@ class Notifier:
                 "hive.toml, and start the hive again."
             )
         problems = await gatherResults([sender.test() for sender in self._senders])
-        results: list[dict[str, str | bool]] = []
-        for sender, problem in zip(self._senders, problems, strict=True):
-            status = sender.status()
-            row: dict[str, str | bool] = {
-                "target": status.target,
-                "host": status.host,
-                "told": problem is None,
-            }
-            results.append(row if problem is None else {**row, "problem": problem})
-        return results
+        results = [
+            (sender.status(), problem)
+            for sender, problem in zip(self._senders, problems, strict=True)
+        ]
+        if any(problems):
+            raise NotTold(" ".join(_outcome(*result) for result in results))
+        return [{"target": one.target, "host": one.host} for one, _ in results]
 
     def status(self) -> list[dict[str, Any]]:
         """How it goes with each target, as the wire page says."""
@@ -145,6 +143,14 @@ def _channels(
         poster = Poster(reactor, Address.of(webhook.url), client, now)
         channels.append(("webhook", poster, Webhook(poster, webhook.secret, now)))
     return channels
+
+
+def _outcome(status: TargetStatus, problem: str | None) -> str:
+    """What a test came to, in a sentence."""
+    where = f"{status.target} ({status.host})"
+    if problem is None:
+        return f"{where} has taken a test."
+    return f"{where} could not be told: {problem}."
 
 
 def _as_wire(status: TargetStatus) -> dict[str, Any]:

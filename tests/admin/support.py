@@ -14,6 +14,7 @@ from hyperhive.admin.protocol import AdminConnection, AdminFactory
 from hyperhive.agents.interfaces import AgentStatus
 from hyperhive.bus import EventBus
 from hyperhive.deferreds import deferred
+from hyperhive.errors import PublicError
 from hyperhive.messages.broker import Broker
 from hyperhive.store.agents import AgentRow, AgentTable
 from hyperhive.store.database import Database
@@ -70,6 +71,7 @@ class Hive:
         )
         self.agents = Swarm(database, "bob", "alice")
         self.pages = dict(URLS)
+        self.info: dict[str, Any] = dict(INFO)
         self.deploys = FakeDeploys()
         self.decisions = Decisions(
             clock, database, self.broker, self.bus, lambda: NOW + clock.seconds()
@@ -93,15 +95,17 @@ class Hive:
             self.logins,
             lambda: LOGIN_URL,
             lambda: self.pages,
-            lambda: INFO,
+            lambda: self.info,
             notify_test=self._notify_test,
         )
-        #: What a test of notifications comes to.
-        self.tested: list[dict[str, Any]] = []
+        #: Why a test of notifications fails, if it does.
+        self.untold: PublicError | None = None
 
     @deferred
-    async def _notify_test(self) -> list[dict[str, Any]]:
-        return self.tested
+    async def _notify_test(self) -> list[dict[str, str]]:
+        if self.untold is not None:
+            raise self.untold
+        return [{"target": "ntfy", "host": "ntfy.example"}]
 
 
 class FakeSocket(StringTransport):

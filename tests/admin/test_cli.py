@@ -16,6 +16,7 @@ from hyperhive.admin.cli import run
 from hyperhive.admin.console import Console
 from hyperhive.admin.service import AdminService
 from hyperhive.deferreds import deferred
+from hyperhive.errors import PublicError
 from hyperhive.names import OPERATOR
 from hyperhive.testing.agents import Call
 from tests.admin.support import INFO, LOGIN_URL, Hive
@@ -222,6 +223,14 @@ class VerbTests(CliCase):
         self.assertEqual(await self.ask("login-url"), f"{LOGIN_URL}\n")
         self.assertEqual(await self.ask("urls"), "home  http://127.0.0.1:7000/\n")
         self.assertIn("uptime      1h02m\n", await self.ask("info"))
+
+    @deferred
+    async def test_notify_test(self) -> None:
+        """Whom a test has reached; otherwise an error."""
+        said = await self.ask("notify-test")
+        self.assertEqual(said, "ntfy (ntfy.example) has taken a test.\n")
+        self.hive.untold = PublicError("ntfy could not be told: it answers 403.")
+        self.assertIn("answers 403", await self.refused("notify-test"))
 
     @deferred
     async def test_json(self) -> None:

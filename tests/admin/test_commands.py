@@ -76,6 +76,15 @@ class FactTests(AdminCase):
         answer = self.client.ask({"cmd": "login_url"})
         self.assertEqual(answer, {"version": 1, "ok": True, "url": LOGIN_URL})
 
+    def test_notify_test(self) -> None:
+        """Who was told; or an error that says who was not, and why."""
+        answer = self.client.ask({"cmd": "notify_test"})
+        self.assertEqual(
+            answer["targets"], [{"target": "ntfy", "host": "ntfy.example"}]
+        )
+        self.hive.untold = PublicError("ntfy (ntfy.example) could not be told: …")
+        self.assert_refused(self.client.ask({"cmd": "notify_test"}), "could not")
+
 
 class ChangeTests(AdminCase):
     """Verbs that change agents: each calls one method and says that it is done."""

@@ -327,6 +327,25 @@ class ProcessTests(TestCase):
         self.assertEqual(by_subject["dashboard"]["mark"], PROBLEM)
 
     @deferred
+    async def test_notifications(self) -> None:
+        """A target that can't be told is a problem, with the reason."""
+        hive = Hive(reactor)
+        target = {"target": "ntfy", "host": "ntfy.example", "waiting": 0}
+        problem = {"target": "webhook", "host": "h", "problem": "it answers 403"}
+        hive.info["notify"] = [target, {**problem, "waiting": 3}]
+        hive.pages.clear()
+        service = AdminService(reactor, self.run_dir / "host.sock", hive.context)
+        await service.start()
+        self.addCleanup(service.stop)
+        status, found = await self.doctor("--demo")
+        first, second = (one for one in found if one["subject"] == "notify")
+        self.assertEqual(
+            (status, first["mark"], second["mark"]), (1, OK, PROBLEM), found
+        )
+        self.assertIn("it answers 403", second["text"])
+        self.assertIn("notify-test", second["remedy"])
+
+    @deferred
     async def test_dead_hive(self) -> None:
         """A socket that nobody listens on is a problem."""
         with socket.socket(socket.AF_UNIX) as dead:

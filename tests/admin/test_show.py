@@ -163,6 +163,15 @@ class MessagesTests(ShowCase):
 class FactsTests(ShowCase):
     """Facts by their names."""
 
+    def test_targets(self) -> None:
+        """How it goes with each target of notifications."""
+        target = {"target": "ntfy", "host": "ntfy.sh", "waiting": 0}
+        failing = {"waiting": 2, "problem": "it is\x1b down"}
+        show.information(self.console, {"notify": [target, {**target, **failing}]})
+        first, second = self.lines()
+        self.assertEqual(first.split(None, 1), ["notify", "ntfy (ntfy.sh)"])
+        self.assertEqual(second.strip(), "ntfy (ntfy.sh), 2 waiting: it is\\x1b down")
+
     def test_information(self) -> None:
         """Whatever the hive says of itself, a line each, lists below one another."""
         show.information(
@@ -182,7 +191,7 @@ class FactsTests(ShowCase):
 
     def test_nothing(self) -> None:
         """What has nothing to say is left out."""
-        show.information(self.console, {"weaknesses": []})
+        show.information(self.console, {"weaknesses": [], "notify": []})
         self.assertEqual(self.lines(), [])
 
     def test_links(self) -> None:

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from hyperhive.agents.launcher import Launcher
 from hyperhive.errors import BadRequest
 from hyperhive.names import MANAGER
+from hyperhive.notify.interfaces import NotTold
 from hyperhive.notify.links import Links
 from hyperhive.notify.sender import GATHER_SECONDS
 from hyperhive.notify.service import Notifier
@@ -129,16 +130,18 @@ class TellingTests(ServiceCase):
         self.assertIn("403", status["problem"])
 
     def test_test(self) -> None:
-        """A test is told at once, and what came of it."""
+        """A test is told at once; who could not be told is named, with the reason."""
         self.ntfy.failing = [500]
-        results = []
-        for _ in range(2):
-            testing = self.notifier.test()
-            self.client.flush()
-            results.append(self.successResultOf(testing))
-        target = {"target": "ntfy", "host": "ntfy.example"}
-        problem = {"told": False, "problem": "it answers 500"}
-        self.assertEqual(results, [[{**target, **problem}], [{**target, "told": True}]])
+        testing = self.notifier.test()
+        self.client.flush()
+        self.assertEqual(
+            self.failureResultOf(testing, NotTold).getErrorMessage(),
+            "ntfy (ntfy.example) could not be told: it answers 500.",
+        )
+        testing = self.notifier.test()
+        self.client.flush()
+        told = self.successResultOf(testing)
+        self.assertEqual(told, [{"target": "ntfy", "host": "ntfy.example"}])
 
     def test_no_secrets(self) -> None:
         """Tokens, topics and links are in no log, no event, and nothing that is shown."""
@@ -179,7 +182,7 @@ class MutedTests(ServiceCase):
         self.assertEqual(self.noted(), [])
         testing = self.notifier.test()
         self.client.flush()
-        self.assertTrue(self.successResultOf(testing)[0]["told"])
+        self.assertEqual(len(self.successResultOf(testing)), 1)
 
 
 class NobodyTests(ServiceCase):
