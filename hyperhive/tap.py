@@ -355,6 +355,7 @@ class Hive(Service):
             agents.add_surface(surface)
         agents.url = web.pages.url
 
+        await notifier.open()
         await web.start()
         self._stops.append(web.stop)
         await agents.open_surfaces()
@@ -368,7 +369,7 @@ class Hive(Service):
         await approvals.recover()
         expiry.start()
         self._stops.append(_then(expiry.stop))
-        await notifier.start()
+        notifier.start()
         self._stops.append(notifier.stop)
         upkeep = Upkeep(
             reactor,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from sqlite3 import Connection
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -67,14 +68,17 @@ class Notifier:
         self._watching = Watching(bus, agents, self._look, self._note, now)
 
     @deferred
-    async def start(self) -> None:
-        """Note from now on what is to be told, and tell what an earlier daemon left."""
+    async def open(self) -> None:
+        """Note from now on what is to be told: before anybody can ask for anything."""
 
-        def watch(connection: Any) -> None:
+        def watch(connection: Connection) -> None:
             OutboxTable.keep(connection, self._targets, self._kinds)
             OutboxTable.watch(connection, self._targets, self._kinds)
 
         await self._database.write(watch)
+
+    def start(self) -> None:
+        """Tell what was noted, also by an earlier daemon, and what will be."""
         if self._targets:
             self._watching.start()
             for sender in self._senders:

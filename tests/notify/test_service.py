@@ -52,6 +52,12 @@ class ServiceCase(NotifyCase):
 
     def started(self) -> Notifier:
         """A notifier, as a daemon starts it."""
+        notifier = self.opened()
+        notifier.start()
+        return notifier
+
+    def opened(self) -> Notifier:
+        """A notifier that only notes so far."""
         notifier = Notifier(
             self.clock,
             self.settings,
@@ -63,7 +69,7 @@ class ServiceCase(NotifyCase):
             self.clock.seconds,
             self.client,
         )
-        self.successResultOf(notifier.start())
+        self.successResultOf(notifier.open())
         return notifier
 
     def after(self, seconds: float) -> list[str]:
@@ -114,6 +120,15 @@ class TellingTests(ServiceCase):
         self.ntfy.failing.clear()
         self.assertEqual(self.after(3600), [])
         self.notifier = self.started()
+        self.assertEqual(len(self.after(GATHER_SECONDS)), 1)
+
+    def test_while_the_hive_starts(self) -> None:
+        """What is asked while the hive recovers is told when it has."""
+        self.successResultOf(self.notifier.stop())
+        notifier = self.opened()
+        self.asked()
+        self.assertEqual(self.after(60), [])
+        notifier.start()
         self.assertEqual(len(self.after(GATHER_SECONDS)), 1)
 
     def test_status(self) -> None:
