@@ -1,7 +1,7 @@
 """Serve the pages over an invented swarm: to look at them, and for the screenshots.
 
 ``python -m tests.web.stage`` prints a login link and plays on until interrupted;
-``--screenshots FOLDER`` takes pictures of both pages and ends.
+``--screenshots FOLDER`` takes pictures of the pages and ends.
 """
 
 import argparse
@@ -192,6 +192,7 @@ class Stage:
             dashboard="tcp:0:interface=127.0.0.1",
             manager_port=0,
             agent_ports=PortRange(20000, 60000) if ports else None,
+            public_url="http://localhost/",
         )
         self._numbers = itertools.count(1)
 
@@ -243,6 +244,12 @@ class Stage:
         self.hive.agents.kept["erin"] = Tombstone(
             "erin", 48_213_000, self.began - 86_400, True
         )
+
+    async def link(self, kind: str, id: int) -> str:
+        """The address of a one-time link."""
+        assert self.hive.links is not None
+        path = (await self.hive.links.make(kind, id)).removeprefix("http://localhost/")
+        return f"{self.hive.web.url}{path}"
 
     def play(self) -> LoopingCall:
         """Let bob work, one step every two seconds."""
@@ -448,7 +455,7 @@ class Stage:
 async def take_pictures(
     clock: Any, stage: Stage, folder: Path, all_of_them: bool
 ) -> None:
-    """Save pictures of both pages: those of the README, or every look that they have."""
+    """Save pictures of the pages: those of the README, or every look that they have."""
     looks = [("", 1440, 900, "dark")]
     if all_of_them:
         looks += [
@@ -472,6 +479,9 @@ async def take_pictures(
                 await deferLater(clock, 1.0)
                 picture = await browser.picture(whole=True)
                 (folder / f"dashboard{suffix}-whole.png").write_bytes(picture)
+        await browser.look(390, 844)
+        await browser.go(await stage.link("approval", 1))
+        (folder / "decide.png").write_bytes(await browser.picture(whole=True))
         if all_of_them:
             await browser.run(
                 "fetch('/logout', {method: 'POST', redirect: 'manual'}).then(() => null)"
