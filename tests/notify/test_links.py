@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from hyperhive.approvals.interfaces import AlreadyDecided
@@ -126,6 +127,18 @@ class DecidingTests(LinkCase):
         self.successResultOf(self.links.answer(token, seen, "yes"))
         self.assertEqual(self.used_at(1), self.clock.seconds())
 
+    def test_use_of_approvals(self) -> None:
+        """Approving and denying use a link up, each with the decision."""
+        for number, decide in enumerate((self.links.approve, self.deny), 1):
+            token = self.token("approval", self.commit_asked(ref=str(number) * 40))
+            self.assertIsNone(self.used_at(number))
+            self.successResultOf(decide(token, self.look(token).seen))
+            self.assertEqual(self.used_at(number), self.clock.seconds())
+
+    def deny(self, token: str, seen: str) -> Deferred[None]:
+        """Deny, without a note."""
+        return self.links.deny(token, seen, None)
+
     def test_used_for_something_that_waits(self) -> None:
         """A link that was used is good for nothing, whatever waits."""
         id = self.asked()
@@ -160,6 +173,9 @@ class DecidingTests(LinkCase):
         seen = self.look(self.token("question", first)).seen
         other = self.token("question", second)
         self.failureResultOf(self.links.answer(other, seen, "yes"), ShownChanged)
+        self.clock.advance(TTL / 2)
+        another = self.token("question", first)
+        self.failureResultOf(self.links.answer(another, seen, "yes"), ShownChanged)
 
     def test_what_cant_be_shown(self) -> None:
         """What can't be shown in full can't be approved, but denied."""

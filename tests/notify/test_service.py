@@ -20,6 +20,7 @@ from hyperhive.notify.service import Notifier
 from hyperhive.notify_settings import NotifySettings, NtfyTarget
 from hyperhive.settings import Settings
 from hyperhive.store.agents import AgentRow
+from hyperhive.store.outbox import OutboxTable
 from hyperhive.testing.agents import NOW
 from hyperhive.testing.ntfy import FakeNtfy
 from tests.notify.support import HOME, Notices, NotifyCase
@@ -130,6 +131,14 @@ class TellingTests(ServiceCase):
         self.assertEqual(self.after(60), [])
         notifier.start()
         self.assertEqual(len(self.after(GATHER_SECONDS)), 1)
+
+    def test_other_targets(self) -> None:
+        """What was noted for a target that is no longer set is forgotten at the start."""
+        self.database.write(
+            lambda connection: OutboxTable.add(connection, ("webhook",), "dead", "1")
+        )
+        self.opened()
+        self.assertEqual(self.noted("webhook"), [])
 
     def test_status(self) -> None:
         """How it goes, and nothing of an address but its host."""
