@@ -5,7 +5,7 @@ proven in its form. To GET it changes nothing, whoever does that and how often. 
 no script on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -17,9 +17,9 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from hyperhive.approvals.interfaces import AlreadyDecided, NotDone
-from hyperhive.errors import BadRequest, NotFound, PublicError
-from hyperhive.notify.interfaces import LinkExpired, LinkUsed, NoSuchLink, ShownChanged
+from hyperhive.approvals.interfaces import NotDone
+from hyperhive.errors import BadRequest, Conflict, NotFound, PublicError, TooLarge
+from hyperhive.notify.interfaces import LinkExpired, NoSuchLink
 from hyperhive.notify.links import Links, Shown
 from hyperhive.web.answers import (
     answer_text,
@@ -50,13 +50,12 @@ _POLICY = "; ".join(
 #: How each line of a diff is shown, by how it begins; the first that fits.
 _LINES = (
     ("diff ", "file"),
-    ("+++", "meta"),
-    ("---", "meta"),
-    ("index ", "meta"),
     ("@@", "hunk"),
     ("+", "added"),
     ("-", "deleted"),
+    (" ", ""),
 )
+_NOTHING_TYPED = Form({})
 
 
 class Decide:
@@ -88,11 +87,12 @@ class Decide:
     async def decide(self, request: Request, token: str) -> bytes:
         """Decide, then show what was decided."""
         _private(request)
+        fields = _NOTHING_TYPED
         try:
             fields = form(request)
             await self._done(self._decision(token, fields))
-        except (BadRequest, ShownChanged, AlreadyDecided) as error:
-            return await self._again(request, token, error)
+        except (BadRequest, Conflict, TooLarge) as error:
+            return await self._again(request, token, fields, error)
         except NotDone:
             pass  # the page says what came of it
         except PublicError as error:
@@ -111,14 +111,13 @@ class Decide:
         if do == "approve":
             return links.approve(token, seen)
         if do == "deny":
-            return links.deny(token, seen, fields.optional_text("note"))
+            return links.deny(token, seen, _typed(fields, "note"))
         if do == "answer":
             return self._answered(token, seen, fields)
         raise BadRequest("The field 'do' must be approve, deny or answer.")
 
     def _answered(self, token: str, seen: str, fields: Form) -> Deferred[None]:
-        # Browsers end lines as the network does.
-        text = (fields.optional_text("answer") or "").replace("\r\n", "\n")
+        text = _typed(fields, "answer")
         chosen = [
             fields.text(name) for name in fields.values if name.startswith("choice")
         ]
@@ -132,14 +131,16 @@ class Decide:
         with suppress(DeferredTimeout):
             await waiting.addTimeout(CARRY_OUT_SECONDS, self._clock)
 
-    async def _again(self, request: Request, token: str, error: PublicError) -> bytes:
-        """The page as it is now, and what was wrong."""
+    async def _again(
+        self, request: Request, token: str, fields: Form, error: PublicError
+    ) -> bytes:
+        """The page as it is now, what was wrong, and what was typed."""
         try:
             shown = await self._links.look(token)
         except PublicError as refusal:
             return self._refused(request, refusal)
         request.setResponseCode(code_of(error))
-        return self._shown(request, shown, str(error))
+        return self._shown(request, shown, str(error), fields)
 
     def _refused(self, request: Request, error: PublicError) -> bytes:
         """A page that shows nothing but why."""
@@ -148,18 +149,26 @@ class Decide:
             if self._wrongs.again(address(request)):
                 code = HTTPStatus.TOO_MANY_REQUESTS
                 text = "Too many wrong links: wait a minute."
-        elif isinstance(error, LinkExpired | LinkUsed):
+        elif isinstance(error, LinkExpired):
             code = HTTPStatus.GONE
         request.setResponseCode(code)
         return self._render(request, error=text, shown=None)
 
-    def _shown(self, request: Request, shown: Shown, error: str = "") -> bytes:
+    def _shown(
+        self,
+        request: Request,
+        shown: Shown,
+        error: str = "",
+        fields: Form = _NOTHING_TYPED,
+    ) -> bytes:
         left = int(shown.expires_at - self._context.now())
         return self._render(
             request,
             error=error,
             shown=shown,
             minutes=max(1, round(left / 60)),
+            note=_typed(fields, "note"),
+            answer=_typed(fields, "answer"),
             when=_when,
             lines=_marked(shown.diff.text) if shown.diff else (),
         )
@@ -183,12 +192,25 @@ def _when(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%H:%M UTC on %d %b}"
 
 
-def _marked(diff: str) -> Sequence[tuple[str, str]]:
-    """Each line of a diff, with the class that it is shown by."""
-    return [
-        (next((mark for start, mark in _LINES if line.startswith(start)), ""), line)
-        for line in diff.splitlines()
-    ]
+def _typed(fields: Form, name: str) -> str:
+    """What was typed into a field; browsers end lines as the network does."""
+    return (fields.optional_text(name) or "").replace("\r\n", "\n")
+
+
+def _marked(diff: str) -> Iterator[tuple[str, str]]:
+    """Each line of a diff, with the class that it is shown by.
+
+    Before a file's first hunk there are names and modes; within one ``+++`` is a line
+    that was added, and looks so.
+    """
+    in_hunk = False
+    for line in diff.removesuffix("\n").split("\n"):
+        mark = next((mark for start, mark in _LINES if line.startswith(start)), "meta")
+        if mark in ("file", "hunk"):
+            in_hunk = mark == "hunk"
+        elif not in_hunk:
+            mark = "meta"
+        yield mark, line
 
 
 answers_errors(Decide.app)

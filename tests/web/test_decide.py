@@ -110,6 +110,25 @@ class ShowingTests(DecideCase):
             self.assertIn(part, page)
         self.assertNotIn("<script", page)
 
+    def test_lines_that_pretend(self) -> None:
+        """An added line can't look like the names of files, which nobody reads."""
+        self.hive.decisions.deployer.text = (
+            "diff --git a/x b/x\nindex 1..2\n--- a/x\n+++ b/x\n@@ -1 +1,2 @@\n-- old\n"
+            "+++ evil\n kept\n\\ No newline at end of file\ndiff --git a/y b/y\n"
+            "Binary files differ\n"
+        )
+        page = self.page(self.link("approval", self.commit_asked()))
+        for mark, line in (
+            ("meta", "+++ b/x"),
+            ("meta", "--- a/x"),
+            ("deleted", "-- old"),
+            ("added", "+++ evil"),
+            ("", " kept"),
+            ("file", "diff --git a/y b/y"),
+            ("meta", "Binary files differ"),
+        ):
+            self.assertIn(f'<span class="{mark}">{line}</span>', page)
+
     def test_new_agent(self) -> None:
         """A new agent has no diff."""
         approvals = self.hive.decisions.approvals
@@ -267,6 +286,33 @@ class DecidingTests(DecideCase):
         self.assertEqual(response.code, 400)
         self.assertIn("The answer is empty", self.text(response))
         self.assert_leads_back(self.send(path, do="answer", answer="yes"), path)
+
+    def test_typed_text_is_kept(self) -> None:
+        """What was typed is still there when something else was wrong."""
+        path = self.link("question", self.asked())
+        fields = {"seen": "stale", "do": "answer", "answer": "a <long> text"}
+        response = self.raw(path, fields, {})
+        self.assertEqual(response.code, 409)
+        self.assertIn(">a &lt;long&gt; text</textarea>", self.text(response))
+
+    def test_name_that_was_taken(self) -> None:
+        """A new agent whose name was taken meanwhile waits on, and the page says why."""
+        approvals = self.hive.decisions.approvals
+        id = self.successResultOf(approvals.request_spawn("carol", "manager"))
+        path = self.link("approval", id)
+        self.hive.agents.add("carol")
+        response = self.send(path, do="approve")
+        self.assertEqual(response.code, 409)
+        said = self.text(response)
+        self.assertIn("There is an agent &#39;carol&#39; already.", said)
+        self.assertIn('value="deny"', said)
+
+    def test_note_that_is_too_long(self) -> None:
+        """A note has a limit, which is told."""
+        path = self.link("approval", self.commit_asked())
+        response = self.send(path, do="deny", note="x" * 5000)
+        self.assertEqual(response.code, 413)
+        self.assertIn("5000 bytes", self.text(response))
 
     def test_replay(self) -> None:
         """The same form again is told who decided, and when."""
