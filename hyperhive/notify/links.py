@@ -43,8 +43,10 @@ from hyperhive.store.questions import QuestionTable
 
 #: The path of a link on the dashboard's origin, before its token.
 PATH = "decide/"
-#: The longest diff that is shown on a link's page (characters).
+#: The longest diff that is shown on a link's page (characters, and lines): nobody reads
+#: more on a phone, and to render more would hold up everybody else.
 MAX_SHOWN_DIFF = 64 * 1024
+MAX_SHOWN_LINES = 2000
 #: How long links are kept after they have expired (seconds).
 KEPT_SECONDS = 7 * 86400.0
 #: How many one write forgets at most.
@@ -264,7 +266,8 @@ class Links:
         except PublicError as error:
             problem = f"What it changes can't be shown: {error}"
             return Shown(row.expires_at, approval, problem=problem)
-        if diff.truncated or len(diff.text) > MAX_SHOWN_DIFF:
+        long = len(diff.text) > MAX_SHOWN_DIFF
+        if diff.truncated or long or diff.text.count("\n") > MAX_SHOWN_LINES:
             problem = "What it changes is too long for this page."
             return Shown(row.expires_at, approval, problem=problem)
         return Shown(row.expires_at, approval, diff)

@@ -179,8 +179,9 @@ class DecidingTests(LinkCase):
 
     def test_what_cant_be_shown(self) -> None:
         """What can't be shown in full can't be approved, but denied."""
-        for break_it in (self.fail_diffs, self.lengthen_diffs):
-            id = self.commit_asked(ref=f"{break_it.__name__.encode().hex():0<40.40}")
+        breaking = (self.fail_diffs, self.widen_diffs, self.lengthen_diffs)
+        for number, break_it in enumerate(breaking):
+            id = self.commit_asked(ref=str(number) * 40)
             break_it()
             token = self.token("approval", id)
             shown = self.look(token)
@@ -195,9 +196,13 @@ class DecidingTests(LinkCase):
         """Let there be nothing to compare with."""
         self.deployer.failures["diff"] = BadRequest("There is nothing approved yet.")
 
+    def widen_diffs(self) -> None:
+        """Let what changes be too much for a page."""
+        self.deployer.text = f"+{'x' * 100_000}\n"
+
     def lengthen_diffs(self) -> None:
-        """Let what changes be too long for a page."""
-        self.deployer.text = "+x\n" * 50_000
+        """Let what changes have too many lines."""
+        self.deployer.text = "+\n" * 2001
 
     def test_wrong_kind(self) -> None:
         """A question's link approves nothing, and the other way around."""
