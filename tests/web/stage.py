@@ -483,6 +483,7 @@ async def take_pictures(
         await browser.go(await stage.link("approval", 1))
         (folder / "decide.png").write_bytes(await browser.picture(whole=True))
         if all_of_them:
+            await browser.go(home)
             await browser.run(
                 "fetch('/logout', {method: 'POST', redirect: 'manual'}).then(() => null)"
             )
