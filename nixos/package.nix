@@ -16,9 +16,14 @@ python.buildPythonApplication {
   dependencies = with python; [
     attrs
     automat
+    idna
     jinja2
     klein
+    markdown-it-py
     mcp
+    nh3
+    pyopenssl
+    service-identity
     treq
     twisted
     txaio

@@ -292,6 +292,15 @@ class IAgents(Interface):
     def new_session(name: str) -> Deferred[None]:
         """Its next turn starts a new session."""
 
+    def deployment(name: str) -> Deployment:
+        """What an agent runs with."""
+
+    def journal(name: str, lines: int) -> Deferred[tuple[str, ...] | None]:
+        """The newest lines of its container's journal; ``None``: it keeps none.
+
+        :param lines: how many, bounded by the hive.
+        """
+
     def history(
         name: str, before: int | None = None, limit: int = 200
     ) -> Deferred[HistoryPage]:

@@ -42,7 +42,7 @@ from hyperhive.containers.interfaces import (
 from hyperhive.deferreds import deferred
 from hyperhive.errors import BadRequest
 from hyperhive.messages.interfaces import IBroker, Notice
-from hyperhive.names import MANAGER, OPERATOR, SYSTEM
+from hyperhive.names import MANAGER, OPERATOR, SYSTEM, container_name
 from hyperhive.settings import Settings, check_model
 from hyperhive.store.agents import AgentRow, AgentTable
 from hyperhive.store.database import Database
@@ -51,6 +51,8 @@ from hyperhive.store.database import Database
 MAX_STATUS = 200
 #: The longest page of history (events).
 MAX_PAGE = 1000
+#: The most lines of a journal that one question is answered with.
+MAX_JOURNAL = 500
 
 
 @implementer(IAgents)
@@ -79,6 +81,7 @@ class Agents:
         self._clock = clock
         self._settings = settings
         self._broker = broker
+        self._driver = driver
         self._history = history
         self._now = now
         self._publisher = StatePublisher(
@@ -180,7 +183,7 @@ class Agents:
         return self._registry.row(name).role
 
     def deployment(self, name: str) -> Deployment:
-        """What an agent runs with."""
+        """See :class:`IAgents`."""
         return Deployment.of(self._registry.row(name))
 
     def statuses(self) -> tuple[AgentStatus, ...]:
@@ -305,6 +308,14 @@ class Agents:
         """Let an agent's status say how its login is; ``None``: there is none under way."""
         if name in self._members:
             self._members.get(name).show_login(state)
+
+    @deferred
+    async def journal(self, name: str, lines: int) -> tuple[str, ...] | None:
+        """See :class:`IAgents`."""
+        agent = self._members.get(name)
+        return await self._driver.journal(
+            container_name(agent.name), max(1, min(lines, MAX_JOURNAL))
+        )
 
     def login_changed(self, name: str) -> None:
         """A login file came, changed or went: what was refused may work now."""

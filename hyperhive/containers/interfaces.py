@@ -278,6 +278,15 @@ class IContainerDriver(Interface):
         ran go on running.
         """
 
+    def journal(name: str, lines: int) -> Deferred[tuple[str, ...] | None]:
+        """The newest lines of the container's own journal, oldest first.
+
+        What is in them is whatever runs inside. Fires with ``None`` if containers of
+        this driver keep no journal.
+
+        :param lines: how many at most.
+        """
+
     def run(
         name: str, command: Command, observer: IProcessObserver
     ) -> IContainerProcess:

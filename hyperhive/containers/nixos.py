@@ -213,6 +213,14 @@ class NixosDriver:
                     await self._stop_deaf(name)
         return await self.statuses()
 
+    @deferred
+    async def journal(self, name: str, lines: int) -> tuple[str, ...] | None:
+        """See :class:`IContainerDriver`. Of one that does not run, what its start said."""
+        self._disk.spec(name)
+        if self._watch.held(name) is None:
+            return tuple((await self._units.journal(name)).splitlines()[-lines:])
+        return await self._units.inner_journal(name, lines)
+
     def run(
         self, name: str, command: Command, observer: IProcessObserver
     ) -> UnitProcess:

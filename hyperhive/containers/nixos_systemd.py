@@ -158,6 +158,22 @@ class HostUnits:
         )
         return answer.stdout.strip()[-MAX_TEXT:] if answer.ok else ""
 
+    async def inner_journal(self, name: str, lines: int) -> tuple[str, ...]:
+        """The newest lines of what everything in a container that runs has said.
+
+        They are asked for from the end, so that where there is too much of it the
+        oldest are missing.
+
+        :raises DriverError: if the journal can't be read.
+        """
+        answer = await self._commands.run(
+            *(self._host.journalctl, f"--machine={name}", "--reverse", "--quiet"),
+            *("--output=short-iso", "--no-pager", "--lines", str(lines)),
+        )
+        if not answer.ok:
+            raise answer.failure(f"The journal of {name} can't be read")
+        return tuple(answer.stdout.splitlines()[::-1])
+
     async def _systemctl(self, *arguments: str, limit: float = QUICK) -> Answer:
         return await self._commands.run(self._host.systemctl, *arguments, limit=limit)
 

@@ -114,6 +114,11 @@ class RecordedDriver(ABC):
         await marked.end_marked(self._reactor, f"{self._state}:", self._ours)
         return self._records.all()
 
+    def journal(self, name: str, lines: int) -> Deferred[tuple[str, ...] | None]:
+        """See :class:`IContainerDriver`. Nothing runs in it but turns."""
+        self._existing(name)
+        return succeed(None)
+
     def run(
         self, name: str, command: Command, observer: IProcessObserver
     ) -> LocalProcess:

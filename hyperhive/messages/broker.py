@@ -252,11 +252,15 @@ class Broker:
             line.end_waits()
 
     @deferred
-    async def turns(self, agent: str, limit: int = 20) -> list[TurnRecord]:
+    async def turns(
+        self, agent: str, limit: int = 20, before: int | None = None
+    ) -> list[TurnRecord]:
         """See :class:`IBroker`."""
         name = mailbox_owner(agent)
         rows = await self._database.read_in_thread(
-            lambda connection: TurnTable.newest(connection, name, _bounded(limit))
+            lambda connection: TurnTable.newest(
+                connection, name, _bounded(limit), before
+            )
         )
         return [convert.turn_record(row) for row in rows]
 

@@ -346,8 +346,10 @@ class IBroker(Interface):
         :raises NoSuchTurn: if it does not run.
         """
 
-    def turns(agent: str, limit: int = 20) -> Deferred[list[TurnRecord]]:
-        """The newest turns of an agent, newest first."""
+    def turns(
+        agent: str, limit: int = 20, before: int | None = None
+    ) -> Deferred[list[TurnRecord]]:
+        """The newest turns of an agent with ids under ``before``, newest first."""
 
     def tell(
         act: Callable[[Connection], T], notices: Callable[[T], Iterable[Notice]]

@@ -50,6 +50,7 @@ class TurnEnding:
     cost_usd: float | None = None
 
 
+_MAX_ID = 2**63 - 1
 _COLUMNS = ", ".join(field.name for field in attrs.fields(TurnRow))
 _ENDING = ", ".join(f"{field.name} = ?" for field in attrs.fields(TurnEnding))
 
@@ -102,11 +103,16 @@ class TurnTable:
         ).rowcount
 
     @staticmethod
-    def newest(connection: sqlite3.Connection, agent: str, limit: int) -> list[TurnRow]:
-        """The newest turns of an agent, newest first."""
+    def newest(
+        connection: sqlite3.Connection,
+        agent: str,
+        limit: int,
+        before: int | None = None,
+    ) -> list[TurnRow]:
+        """The newest turns of an agent with ids under ``before``, newest first."""
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM turns "  # noqa: S608  # the columns are ours
-            "WHERE agent = ? ORDER BY id DESC LIMIT ?",
-            (agent, limit),
+            "WHERE agent = ? AND id < ? ORDER BY id DESC LIMIT ?",
+            (agent, _MAX_ID if before is None else before, limit),
         )
         return [TurnRow(*values) for values in rows]

@@ -11,6 +11,7 @@ from zope.interface import implementer
 from hyperhive.agents.interfaces import (
     AgentExists,
     AgentStatus,
+    Deployment,
     HistoryPage,
     IAgents,
     InvalidModel,
@@ -62,6 +63,8 @@ class FakeAgents:
         self.events: defaultdict[str, list[bytes]] = defaultdict(list)
         self.recipients: dict[str, tuple[str, ...]] = {}
         self.kept: dict[str, Tombstone] = {}
+        self.deployments: dict[str, Deployment] = {}
+        self.journals: dict[str, tuple[str, ...]] = {}
         self._held: defaultdict[str, list[Deferred[None]]] = defaultdict(list)
         self._holding: set[str] = set()
         self._turns = 0
@@ -280,6 +283,19 @@ class FakeAgents:
         self._existing(name)
         await self._asked("new_session", name=name)
         self.change(name, context=None)
+
+    def deployment(self, name: str) -> Deployment:
+        """See IAgents."""
+        self._existing(name)
+        return self.deployments.get(name, Deployment())
+
+    @deferred
+    async def journal(self, name: str, lines: int) -> tuple[str, ...] | None:
+        """See IAgents."""
+        self._existing(name)
+        await self._asked("journal", name=name, lines=lines)
+        found = self.journals.get(name)
+        return None if found is None else found[-lines:]
 
     @deferred
     async def history(

@@ -204,6 +204,8 @@ class MemoryDriver:
     def __init__(self, clock: IReactorTime) -> None:
         self.processes: list[MemoryProcess] = []
         self.programs: dict[str, Program] = {}
+        #: What containers' journals say; ``None``: they keep none.
+        self.journals: dict[str, tuple[str, ...]] | None = None
         self.program: Program = _waits
         self.missing: set[str] = set()
         self.failures: dict[str, Exception] = {}
@@ -301,6 +303,13 @@ class MemoryDriver:
         for process in self._inherited:
             process.destroy()
         return dict(self._statuses)
+
+    @deferred
+    async def journal(self, name: str, lines: int) -> tuple[str, ...] | None:
+        """See :class:`IContainerDriver`."""
+        self._may_fail("journal")
+        self._existing(name)
+        return None if self.journals is None else self.journals[name][-lines:]
 
     def run(
         self, name: str, command: Command, observer: IProcessObserver

@@ -688,9 +688,15 @@ class Client:
         )
 
     def journalctl(self) -> None:
-        """The end of what a unit has said."""
-        lines = self.files(self.options["--unit"]).said().splitlines()
-        print("\n".join(lines[-int(self.options["--lines"]) :]))
+        """The end of what a unit has said; of a machine, what its container has."""
+        machine = self.options.get("--machine")
+        unit = (
+            self.options["--unit"]
+            if machine is None
+            else f"container@{machine}.service"
+        )
+        lines = self.files(unit).said().splitlines()[-int(self.options["--lines"]) :]
+        print("\n".join(lines if machine is None else lines[::-1]))
 
 
 def detach() -> None:

@@ -7,12 +7,15 @@ from klein import Klein
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from hyperhive.agents.config import AgentConfig
 from hyperhive.agents.interfaces import HistoryPage
+from hyperhive.errors import BadRequest
 from hyperhive.names import OPERATOR
 from hyperhive.web.answers import answer, answer_text, answers_errors, shielded
 from hyperhive.web.claude_login import ClaudeLoginRoutes
 from hyperhive.web.context import WebContext
 from hyperhive.web.forms import form, query_number
+from hyperhive.web.markdown import Markdown
 from hyperhive.web.messages import message_page
 from hyperhive.web.snapshot import agent_state
 from hyperhive.web.sse import EventStream, Streams
@@ -21,6 +24,11 @@ from hyperhive.web.templates import Templates
 #: How many events a page of history has, at most and where nothing is said.
 MAX_EVENTS = 1000
 EVENTS = 200
+#: The same of its turns, and lines of its container's journal.
+MAX_TURNS = 200
+TURNS = 50
+MAX_JOURNAL = 500
+JOURNAL = 200
 #: The most bytes of events in such a page.
 MAX_EVENT_BYTES = 1024 * 1024
 _MAX_SEQ = 2**63 - 1
@@ -40,12 +48,14 @@ class AgentPage:
         context: WebContext,
         templates: Templates,
         streams: Streams,
+        markdown: Markdown,
         name: str,
         home: Callable[[Request], str | None],
     ) -> None:
         self._context = context
         self._templates = templates
         self._streams = streams
+        self._markdown = markdown
         self._name = name
         self._home = home
 
@@ -105,6 +115,64 @@ class AgentPage:
     def login(self, request: Request) -> IResource:
         """The login of its claude."""
         return ClaudeLoginRoutes(self._context.logins, self._name).app.resource()
+
+    @app.route("/api/turns", methods=["GET"])
+    async def turns(self, request: Request) -> bytes:
+        """A page of its turns, newest first; ``before`` asks for the page before."""
+        self._context.agents.status(self._name)
+        limit = query_number(request, "limit", 1, MAX_TURNS) or TURNS
+        turns = await self._context.broker.turns(
+            self._name, limit, query_number(request, "before", 1, _MAX_SEQ)
+        )
+        before = turns[-1].id if len(turns) == limit else None
+        return answer(
+            request, {"turns": [turn.as_wire() for turn in turns], "before": before}
+        )
+
+    @app.route("/api/config", methods=["GET"])
+    def config(self, request: Request) -> bytes:
+        """What it runs with, and where that came from."""
+        deployment = self._context.agents.deployment(self._name)
+        config = deployment.config or AgentConfig().to_json()
+        return answer(
+            request,
+            {
+                "config": json.loads(config),
+                "sha": deployment.sha,
+                "tag": deployment.tag,
+                "system": deployment.system,
+                "built_with": deployment.built_with,
+            },
+        )
+
+    @app.route("/api/deployments", methods=["GET"])
+    async def deployments(self, request: Request) -> bytes:
+        """What was deployed for it, newest first."""
+        found = await self._context.deploys.deployments(self._name)
+        return answer(request, {"deployments": [one.as_wire() for one in found]})
+
+    @app.route("/api/rollback", methods=["POST"])
+    async def rollback(self, request: Request) -> bytes:
+        """Go back to an earlier deployment, by its ``id``."""
+        id = form(request).number("id")
+        if id is None:
+            raise BadRequest("The field 'id' is missing.")
+        going = self._context.deploys.rollback(self._name, id, OPERATOR)
+        await shielded(going, f"rollback {self._name}")
+        return answer(request)
+
+    @app.route("/api/journal", methods=["GET"])
+    async def journal(self, request: Request) -> bytes:
+        """The newest lines of its container's journal; ``null`` where there is none."""
+        lines = query_number(request, "lines", 1, MAX_JOURNAL) or JOURNAL
+        found = await self._context.agents.journal(self._name, lines)
+        return answer(request, {"lines": None if found is None else list(found)})
+
+    @app.route("/api/markdown", methods=["POST"])
+    async def markdown(self, request: Request) -> bytes:
+        """``texts`` as HTML that is safe to show; ``null`` for one that is too long."""
+        texts = form(request).texts("texts")
+        return answer(request, {"html": await self._markdown.render(texts)})
 
     @app.route("/send", methods=["POST"])
     async def send(self, request: Request) -> bytes:

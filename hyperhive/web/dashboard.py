@@ -17,6 +17,7 @@ from hyperhive.web.answers import (
 )
 from hyperhive.web.context import WebContext
 from hyperhive.web.forms import form, query_text
+from hyperhive.web.markdown import Markdown
 from hyperhive.web.messages import message_page
 from hyperhive.web.metrics import Metrics
 from hyperhive.web.snapshot import dashboard_state, tombstones
@@ -41,11 +42,13 @@ class Dashboard:
         context: WebContext,
         templates: Templates,
         streams: Streams,
+        markdown: Markdown,
         metrics: Metrics,
     ) -> None:
         self._context = context
         self._templates = templates
         self._streams = streams
+        self._markdown = markdown
         self._metrics = metrics
 
     @app.route("/", methods=["GET"])
@@ -67,7 +70,12 @@ class Dashboard:
         """Everything of one agent's page."""
         self._context.agents.status(name)
         page = AgentPage(
-            self._context, self._templates, self._streams, name, lambda request: "/"
+            self._context,
+            self._templates,
+            self._streams,
+            self._markdown,
+            name,
+            lambda request: "/",
         )
         return page.app.resource()
 

@@ -54,6 +54,14 @@ class Form:
             raise BadRequest(f"The field {name!r} must be a text, or a list of texts.")
         return tuple(value)
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts that must be there; a form has one.
+
+        :raises BadRequest: naming the field.
+        """
+        value = self.text_or_texts(name)
+        return (value,) if isinstance(value, str) else value
+
     def optional_text(self, name: str) -> str | None:
         """A text, or ``None`` where it is missing.
 

@@ -18,6 +18,7 @@ from hyperhive.web.decide import Decide
 from hyperhive.web.entrance import Entrance
 from hyperhive.web.guard import Guard, host_name, our_names
 from hyperhive.web.login import doorman
+from hyperhive.web.markdown import Markdown
 from hyperhive.web.metrics import Metrics
 from hyperhive.web.pages import AgentPages, url_of
 from hyperhive.web.requests import HiveSite
@@ -56,6 +57,7 @@ class WebService:
             reactor, layout.operator_token, layout.operator_sessions, context.now
         )
         self._streams = Streams(reactor)
+        self._markdown = Markdown(reactor)
         self._metrics = Metrics(context, self._streams)
         assets = Assets("hyperhive.web")
         self._templates = Templates(assets.url)
@@ -85,13 +87,24 @@ class WebService:
 
     def root(self) -> IResource:
         """The resource tree of the dashboard's origin."""
-        inside = Dashboard(self._context, self._templates, self._streams, self._metrics)
+        inside = Dashboard(
+            self._context,
+            self._templates,
+            self._streams,
+            self._markdown,
+            self._metrics,
+        )
         return self._guarded(inside.app.resource())
 
     def agent_root(self, name: str) -> IResource:
         """The resource tree of an agent's own port."""
         page = AgentPage(
-            self._context, self._templates, self._streams, name, self._home
+            self._context,
+            self._templates,
+            self._streams,
+            self._markdown,
+            name,
+            self._home,
         )
         return self._guarded(page.app.resource())
 

@@ -283,6 +283,14 @@ class TurnTests(SwarmTestCase):
         )
         self.assertIsNone(page.before)
 
+    def test_journal(self) -> None:
+        """The newest lines of its container's journal, where there is one."""
+        self.assertIsNone(self.successResultOf(self.agents.journal("bob", 10)))
+        self.driver.journals = {"h-bob": ("one", "two", "three")}
+        self.assertEqual(
+            self.successResultOf(self.agents.journal("bob", 2)), ("two", "three")
+        )
+
     def test_one_turn_at_a_time(self) -> None:
         """A second message waits for its own turn, in order."""
         self.send("first")

@@ -336,6 +336,18 @@ class StartTests:
         await self.driver.start(NAME)
         self.assertEqual(drop_in.read_text().splitlines(), lines[:2])
 
+    async def test_journal(self) -> None:
+        """The newest lines of what the container said, in their order, also when it is stopped."""
+        await self.make()
+        journal = Files(self.world.root, self.world.control, NAME)
+        journal.say("one\ntwo\nthree")
+        self.assertEqual(await self.driver.journal(NAME, 2), ("two", "three"))
+        await self.driver.stop(NAME)
+        last = await self.driver.journal(NAME, 1)
+        self.assertEqual(len(last), 1)
+        with self.assertRaises(NoSuchContainer):
+            await self.driver.journal("h-nobody", 1)
+
     async def test_start_fails(self) -> None:
         """A container that can't start says why in its journal's words, and does not go on trying."""
         await self.driver.create(self.spec)
