@@ -1,7 +1,9 @@
 """What we ship for NixOS: it parses, and it evaluates upon a stub of nixpkgs."""
 
 import json
+import re
 from configparser import ConfigParser
+from importlib import metadata
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -48,11 +50,22 @@ in
 
 
 def required() -> list[str]:
-    """The names of what we depend on, as setup.cfg has them."""
+    """The names of what we depend on, as setup.cfg has them; of extras, what they add."""
     parser = ConfigParser()
     parser.read(ROOT / "setup.cfg")
-    lines = parser["options"]["install_requires"].split()
-    return [line.partition(">")[0] for line in lines]
+    names: set[str] = set()
+    for line in parser["options"]["install_requires"].split():
+        name, _, extra = re.split("[<>]", line)[0].rstrip("]").partition("[")
+        names.add(name)
+        names.update(added(name, extra) if extra else ())
+    return sorted(names)
+
+
+def added(name: str, extra: str) -> set[str]:
+    """What an extra of a package depends on."""
+    marker = re.compile(f"extra == ['\"]{extra}['\"]")
+    wanted = [one for one in metadata.requires(name) or () if marker.search(one)]
+    return {re.split("[^a-z-]", one.lower())[0] for one in wanted}
 
 
 class ParseTests(SynchronousTestCase):
@@ -90,7 +103,7 @@ class FlakeTests(SynchronousTestCase):
                 "p: { inherit (p.given) version; deps = map (d: d.pname) p.given.dependencies; }",
             )
             self.assertEqual(given["version"], __version__)
-            self.assertEqual(given["deps"], sorted(required()))
+            self.assertEqual(given["deps"], required())
 
     def test_shell(self) -> None:
         """There is a shell to develop in."""
