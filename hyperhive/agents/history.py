@@ -74,9 +74,18 @@ class History:
             await self._write()
 
     def page(
-        self, agent: str, before: int | None, limit: int
+        self, agent: str, before: int | None, limit: int, after: int | None = None
     ) -> "Deferred[HistoryPage]":
-        """Events of ``agent`` with numbers under ``before``, oldest first."""
+        """The newest events of ``agent`` with numbers under ``before``, oldest first.
+
+        :param after: instead, the oldest ones with numbers over it.
+        """
+        if after is not None:
+            return self._database.read_in_thread(
+                lambda connection: _page_after(
+                    EventTable.page_after(connection, agent, after, limit), limit
+                )
+            )
         return self._database.read_in_thread(
             lambda connection: _page(
                 EventTable.page(connection, agent, before, limit), limit
@@ -132,6 +141,11 @@ class History:
     def _overflowed(self) -> None:
         self._log.warn("the disk is slower than the agents: some events are not stored")
         self.start()
+
+
+def _page_after(rows: list[EventRow], limit: int) -> HistoryPage:
+    more = rows[-1].seq if len(rows) == limit else None
+    return HistoryPage(tuple(row.json.encode() for row in rows), None, more)
 
 
 def _page(rows: list[EventRow], limit: int) -> HistoryPage:

@@ -189,10 +189,13 @@ class HistoryPage:
     """Stored events of an agent, oldest first, as encoded JSON objects.
 
     :param before: what to ask with for the page before this; ``None`` at the beginning.
+    :param after: the same for the page after this, where it was asked for so; ``None`` at
+        the end.
     """
 
     events: tuple[bytes, ...]
     before: int | None
+    after: int | None = None
 
 
 class IAgentSurface(Interface):
@@ -302,6 +305,12 @@ class IAgents(Interface):
         """
 
     def history(
-        name: str, before: int | None = None, limit: int = 200
+        name: str,
+        before: int | None = None,
+        limit: int = 200,
+        after: int | None = None,
     ) -> Deferred[HistoryPage]:
-        """Stored events of an agent with numbers under ``before``."""
+        """The newest stored events of an agent with numbers under ``before``.
+
+        :param after: instead, the oldest ones with numbers over it.
+        """

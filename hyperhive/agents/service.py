@@ -279,12 +279,16 @@ class Agents:
 
     @deferred
     async def history(
-        self, name: str, before: int | None = None, limit: int = 200
+        self,
+        name: str,
+        before: int | None = None,
+        limit: int = 200,
+        after: int | None = None,
     ) -> HistoryPage:
         """See :class:`IAgents`."""
         agent = self._members.get(name)
         return await self._history.page(
-            agent.name, before, max(1, min(limit, MAX_PAGE))
+            agent.name, before, max(1, min(limit, MAX_PAGE)), after
         )
 
     def row(self, name: str) -> AgentRow:

@@ -66,6 +66,18 @@ class EventTable:
         return [EventRow(*values) for values in rows][::-1]
 
     @staticmethod
+    def page_after(
+        connection: sqlite3.Connection, agent: str, after: int, limit: int
+    ) -> list[EventRow]:
+        """The oldest events of an agent with numbers over ``after``, oldest first."""
+        rows = connection.execute(
+            "SELECT seq, agent, kind, at, json FROM events "
+            "WHERE agent = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (agent, min(after, _MAX_SEQ), limit),
+        )
+        return [EventRow(*values) for values in rows]
+
+    @staticmethod
     def prune(connection: sqlite3.Connection, oldest: float, per_agent: int) -> int:
         """Forget some of what is older than a time or past an agent's newest ``per_agent``.
 

@@ -299,11 +299,19 @@ class FakeAgents:
 
     @deferred
     async def history(
-        self, name: str, before: int | None = None, limit: int = 200
+        self,
+        name: str,
+        before: int | None = None,
+        limit: int = 200,
+        after: int | None = None,
     ) -> HistoryPage:
         """See IAgents."""
         self._existing(name)
         stored = self.events[name]
+        if after is not None:
+            page = tuple(stored[after : after + limit])
+            more = after + limit if after + limit < len(stored) else None
+            return HistoryPage(page, None, more)
         end = len(stored) if before is None else min(before - 1, len(stored))
         start = max(0, end - limit)
         return HistoryPage(tuple(stored[start:end]), start + 1 if start else None)

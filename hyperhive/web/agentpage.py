@@ -86,21 +86,23 @@ class AgentPage:
 
     @app.route("/events/history", methods=["GET"])
     async def history(self, request: Request) -> bytes:
-        """A page of stored events, oldest first; ``before`` asks for the page before."""
-        page = _newest_that_fit(
-            await self._context.agents.history(
-                self._name,
-                query_number(request, "before", 1, _MAX_SEQ),
-                query_number(request, "limit", 1, MAX_EVENTS) or EVENTS,
-            )
+        """A page of stored events, oldest first: the newest, or what is ``before`` or ``after`` one."""
+        after = query_number(request, "after", 0, _MAX_SEQ)
+        found = await self._context.agents.history(
+            self._name,
+            query_number(request, "before", 1, _MAX_SEQ),
+            query_number(request, "limit", 1, MAX_EVENTS) or EVENTS,
+            after,
         )
+        page = _newest_that_fit(found) if after is None else _oldest_that_fit(found)
         # The events are JSON already, and may be many: they are not parsed again.
         return answer_text(
             request,
             "application/json",
-            b'{"ok":true,"before":%s,"events":[%s]}'
+            b'{"ok":true,"before":%s,"after":%s,"events":[%s]}'
             % (
-                b"null" if page.before is None else b"%d" % page.before,
+                json.dumps(page.before).encode(),
+                json.dumps(page.after).encode(),
                 b",".join(page.events),
             ),
         )
@@ -192,6 +194,15 @@ class AgentPage:
         )
         return answer(request)
 
+    @app.route("/api/pause", methods=["POST"])
+    async def pause(self, request: Request) -> bytes:
+        """Give it no further turn, or go on."""
+        paused = form(request).flag("paused")
+        await shielded(
+            self._context.agents.set_paused(self._name, paused), f"pause {self._name}"
+        )
+        return answer(request, {"paused": paused})
+
     @app.route("/api/compact", methods=["POST"])
     async def compact(self, request: Request) -> bytes:
         """Have it compact its session."""
@@ -216,6 +227,16 @@ class AgentPage:
             self._context.agents.set_model(self._name, model), f"model {self._name}"
         )
         return answer(request, {"model": self._context.agents.status(self._name).model})
+
+
+def _oldest_that_fit(page: HistoryPage) -> HistoryPage:
+    size = 0
+    for place, event in enumerate(page.events):
+        size += len(event)
+        if place and size > MAX_EVENT_BYTES:
+            last = page.events[place - 1]
+            return HistoryPage(page.events[:place], None, json.loads(last)["seq"])
+    return page
 
 
 def _newest_that_fit(page: HistoryPage) -> HistoryPage:

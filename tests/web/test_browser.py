@@ -351,14 +351,14 @@ class BrowserTests(BrowserCase):
 
     @deferred
     async def test_bounded(self) -> None:
-        """The terminal holds 2,000 rows, the newest."""
+        """The terminal holds 1,200 rows, the newest."""
         await self.open("agent/alice/")
         for number in range(2100):
             self.hive.bus.publish("note", {"text": f"note {number};"}, "alice")
         await self.sees("#log", "note 2099;")
         rows = "document.querySelectorAll('#log .line')"
-        self.assertEqual(await self.browser.run(f"{rows}.length"), 2000)
-        self.assertIn("note 100;", await self.browser.run(f"{rows}[0].textContent"))
+        self.assertEqual(await self.browser.run(f"{rows}.length"), 1200)
+        self.assertIn("note 900;", await self.browser.run(f"{rows}[0].textContent"))
 
     @deferred
     async def test_older(self) -> None:

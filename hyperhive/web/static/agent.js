@@ -2,24 +2,27 @@
 
 import { badge, meter } from "./agents.js";
 import { loginHappened, loginReloaded, makeLoginButton, updateLoginButton } from "./claude_login_door.js";
-import { run } from "./commands.js";
 import { byId, el, firstState, keyed, setAttribute, setText } from "./dom.js";
 import { Live } from "./live.js";
+import { changingBy } from "./markdown.js";
 import { makeMessage, takeMessageEvent, updateAge, updateMessage } from "./message.js";
 import { attempt, get, post } from "./net.js";
+import { panels } from "./panels.js";
+import { prompting } from "./prompt.js";
 import { Terminal } from "./terminal.js";
 import { age, count, money, took } from "./words.js";
 
 const INBOX = 20;
 const TURNS = 20;
+const MOST_TURNS = 400;
 const PAGE = 200; // events
 const STORED = 1000; // by then an event is stored, in milliseconds
 
-const terminal = new Terminal();
+const terminal = new Terminal((asked) => get(`events/history?${new URLSearchParams({ limit: PAGE, ...asked })}`));
 const inbox = new Map();
 let agent = null;
 let turns = [];
-let before = null; // what to ask older events with
+let olderTurns = null; // what to ask older turns with
 
 const login = makeLoginButton("");
 byId("note").after(login);
@@ -28,38 +31,17 @@ async function taken(state) {
   loginReloaded();
   agent = state.agent;
   turns = state.turns;
+  olderTurns = null;
   inbox.clear();
   for (const message of state.inbox) inbox.set(message.id, message);
   drawHeader();
   drawInbox();
   drawTurns();
+  byId("more-turns").hidden = turns.length < TURNS;
   await newest();
   // What happened just before the page was asked for may not have been stored.
   setTimeout(newest, STORED);
 }
-
-async function newest() {
-  await attempt(null, async () => {
-    const page = await get(`events/history?limit=${PAGE}`);
-    // Where more was missed than a page holds, it begins anew: no hole in the middle.
-    const gap = page.before !== null && page.events[0].seq > terminal.last;
-    if (gap) terminal.reset();
-    if (gap || terminal.first === null) {
-      before = page.before;
-      byId("older").hidden = before === null;
-    }
-    terminal.add(page.events);
-  });
-}
-
-byId("older").addEventListener("click", (event) =>
-  attempt(event.currentTarget, async () => {
-    const page = await get(`events/history?limit=${PAGE}&before=${terminal.first ?? before}`);
-    before = page.before;
-    byId("older").hidden = before === null;
-    terminal.add(page.events);
-  }),
-);
 
 function happened(event) {
   switch (event.kind) {
@@ -82,7 +64,7 @@ function happened(event) {
       break;
     case "turn_end":
       terminal.add([event]);
-      turns = [event, ...turns.filter(({ id }) => id !== event.id)].slice(0, TURNS);
+      turns = [event, ...turns.filter(({ id }) => id !== event.id)].slice(0, MOST_TURNS);
       drawTurns();
       setText(byId("said"), `${agent.name}'s turn ended: ${event.outcome}`);
       break;
@@ -90,6 +72,18 @@ function happened(event) {
       if (takeMessageEvent(inbox, event, ({ to }) => to === mailbox(), INBOX)) drawInbox();
   }
 }
+
+const newest = () => attempt(null, () => terminal.newest());
+
+byId("more-turns").addEventListener("click", ({ currentTarget: button }) =>
+  attempt(button, async () => {
+    const page = await get(`api/turns?limit=${TURNS}&before=${olderTurns ?? turns.at(-1).id}`);
+    turns = [...turns, ...page.turns];
+    olderTurns = page.before;
+    button.hidden = olderTurns === null || turns.length >= MOST_TURNS;
+    drawTurns();
+  }),
+);
 
 const mailbox = () => (agent.role === "manager" ? "manager" : agent.name);
 
@@ -101,6 +95,7 @@ function drawHeader() {
   const chips = [
     { key: "model", text: agent.model, title: "the model of its turns" },
     { key: "context", text: "" },
+    { key: "cost", text: agent.cost_today ? `${money(agent.cost_today)} today` : "", title: "what its turns have cost since midnight" },
     { key: "unread", text: agent.unread ? `${agent.unread} waiting` : "", title: "messages that wait" },
     { key: "last", text: lastTurn(), title: "its last turn" },
     { key: "status", text: agent.status_text ? `“${agent.status_text}”` : "", title: "what it says of itself" },
@@ -152,37 +147,6 @@ function updateTurn(node, turn) {
   setAttribute(node, "title", turn.note);
 }
 
-const prompt = byId("prompt");
-
-let sending = Promise.resolve();
-
-// One after the other, in the order of their writing.
-byId("prompt-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const text = prompt.value;
-  if (!text.trim()) return;
-  // Emptied at once and put back if it fails: whoever types on loses nothing.
-  prompt.value = "";
-  sending = sending.then(() => take(text));
-});
-
-async function take(text) {
-  try {
-    if (text.startsWith("/")) await run(text, terminal);
-    else await post("send", { body: text });
-  } catch (error) {
-    terminal.say(error.message, true);
-    prompt.value = prompt.value ? `${text}\n${prompt.value}` : text;
-  }
-}
-
-prompt.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    byId("prompt-form").requestSubmit();
-  }
-});
-
 byId("cancel").addEventListener("click", (event) =>
   attempt(event.currentTarget, () => post("api/cancel"), "The turn was cancelled."),
 );
@@ -195,6 +159,11 @@ setInterval(() => {
   }
   for (const [index, node] of [...byId("turns").children].entries()) updateTurn(node, turns[index]);
 }, 1000);
+
+const { name } = firstState().agent;
+changingBy((act) => terminal.holding(act));
+prompting(name, terminal);
+panels(name);
 
 if (matchMedia("(max-width: 60rem)").matches) {
   byId("inbox-box").open = false;

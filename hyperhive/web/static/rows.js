@@ -1,6 +1,7 @@
 // What an agent's events look like: each becomes no, one or several rows of the terminal.
 
 import { el } from "./dom.js";
+import { markdown } from "./markdown.js";
 import { mailboxName } from "./message.js";
 import { describe } from "./tools.js";
 import { count, firstLine, moment, money, plural, took } from "./words.js";
@@ -131,7 +132,7 @@ function assistantRow(block, event) {
   switch (block.type) {
     case "text":
       if (!block.text?.trim()) return [];
-      return [said(event.is_api_error_message ? "fact" : "said", event.is_api_error_message ? "!" : "●", block.text)];
+      return [event.is_api_error_message ? said("fact", "!", block.text) : answerRow(block.text)];
     case "thinking":
       return block.thinking?.trim() ? [folded("thinking", "✻", `thinking: ${firstLine(block.thinking, 90)}`, block.thinking)] : [];
     case "tool_use":
@@ -139,6 +140,12 @@ function assistantRow(block, event) {
     default:
       return [said("note", "·", `[${block.type}]`)];
   }
+}
+
+function answerRow(text) {
+  const what = el("div", { class: "answer" }, el("p", {}, clipped(text)));
+  markdown(what, text);
+  return row("said", "●", what);
 }
 
 function userRow(block, event) {
