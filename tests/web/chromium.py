@@ -123,57 +123,13 @@ class _Pipe(ProcessProtocol):
             answer.callback(said["result"])
 
 
-class Chromium:
-    """A browser with one page, for the length of an ``async with``.
+class Tab:
+    """One page of a browser."""
 
-    :ivar complaints: what the page's console and its scripts complained of.
-    """
-
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, pipe: _Pipe) -> None:
         self._reactor = reactor
-        self._pipe = _Pipe()
+        self._pipe = pipe
         self._session: str | None = None
-        self._profile: str | None = None
-        self._process: IProcessTransport | None = None
-        self.complaints: list[str] = []
-
-    async def __aenter__(self) -> "Chromium":
-        """Start it, with a fresh profile."""
-        self._profile = tempfile.mkdtemp(prefix="hyperhive-chromium-")
-        path = executable()
-        assert path is not None
-        self._process = self._reactor.spawnProcess(
-            self._pipe,
-            path,
-            [path, *_FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
-            env={"HOME": self._profile, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
-            childFDs={0: "w", 1: "r", 2: "r", 3: "w", 4: "r"},
-        )
-        targets = await self._ask("Target.getTargets")
-        page = next(one for one in targets["targetInfos"] if one["type"] == "page")
-        attached = await self._ask(
-            "Target.attachToTarget", targetId=page["targetId"], flatten=True
-        )
-        self._session = attached["sessionId"]
-        self._pipe.when("Runtime.exceptionThrown", self._complained)
-        self._pipe.when("Log.entryAdded", self._complained)
-        for domain in ("Page", "Runtime", "Log"):
-            await self._ask(f"{domain}.enable")
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End it and remove its profile."""
-        assert self._process is not None
-        if not self._pipe.ended.called:
-            self._process.signalProcess("TERM")
-        self._pipe.ended.addTimeout(PATIENCE, self._reactor)
-        await self._pipe.ended
-        shutil.rmtree(Path(str(self._profile)), ignore_errors=True)
 
     async def go(self, url: str) -> None:
         """Open a page and wait until its scripts have run."""
@@ -222,7 +178,7 @@ class Chromium:
         code = _CODES.get(name) or ord(name.upper())
         common = {
             "key": name,
-            "code": name,
+            "code": name if name in _CODES else f"Key{name.upper()}",
             "windowsVirtualKeyCode": code,
             "modifiers": 2 if "Ctrl" in modifiers else 8 if "Shift" in modifiers else 0,
         }
@@ -231,6 +187,10 @@ class Chromium:
             text = {"text": name}
         await self._ask("Input.dispatchKeyEvent", type="keyDown", **common, **text)
         await self._ask("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    async def before_scripts(self, source: str) -> None:
+        """Run a script in each page that is opened from now on, before its own."""
+        await self._ask("Page.addScriptToEvaluateOnNewDocument", source=source)
 
     async def point(self, selector: str) -> None:
         """Move the mouse over an element."""
@@ -267,6 +227,74 @@ class Chromium:
         session = self._session if not method.startswith("Target.") else None
         asking = self._pipe.call(method, session, **fields)
         return asking.addTimeout(PATIENCE, self._reactor)
+
+    async def _attach(self, target: str) -> None:
+        attached = await self._ask(
+            "Target.attachToTarget", targetId=target, flatten=True
+        )
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            await self._ask(f"{domain}.enable")
+
+
+class Chromium(Tab):
+    """A browser with one page, for the length of an ``async with``.
+
+    :ivar complaints: what the pages' consoles and scripts complained of.
+    :ivar requests: the URLs that the first page has asked for.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor, _Pipe())
+        self._profile: str | None = None
+        self._process: IProcessTransport | None = None
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+
+    async def tab(self) -> Tab:
+        """Open another tab, with the same cookies."""
+        made = await self._ask("Target.createTarget", url="about:blank", newWindow=True)
+        tab = Tab(self._reactor, self._pipe)
+        await tab._attach(made["targetId"])
+        return tab
+
+    async def __aenter__(self) -> "Chromium":
+        """Start it, with a fresh profile."""
+        self._profile = tempfile.mkdtemp(prefix="hyperhive-chromium-")
+        path = executable()
+        assert path is not None
+        self._process = self._reactor.spawnProcess(
+            self._pipe,
+            path,
+            [path, *_FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
+            env={"HOME": self._profile, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            childFDs={0: "w", 1: "r", 2: "r", 3: "w", 4: "r"},
+        )
+        targets = await self._ask("Target.getTargets")
+        page = next(one for one in targets["targetInfos"] if one["type"] == "page")
+        self._pipe.when("Runtime.exceptionThrown", self._complained)
+        self._pipe.when("Log.entryAdded", self._complained)
+        self._pipe.when("Network.requestWillBeSent", self._requested)
+        await self._attach(page["targetId"])
+        await self._ask("Network.enable")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it and remove its profile."""
+        assert self._process is not None
+        if not self._pipe.ended.called:
+            self._process.signalProcess("TERM")
+        self._pipe.ended.addTimeout(PATIENCE, self._reactor)
+        await self._pipe.ended
+        shutil.rmtree(Path(str(self._profile)), ignore_errors=True)
+
+    def _requested(self, said: Any) -> None:
+        self.requests.append(said["request"]["url"])
 
     def _complained(self, said: Any) -> None:
         entry = said.get("entry")

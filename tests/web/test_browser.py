@@ -413,12 +413,18 @@ class BrowserTests(BrowserCase):
 
     @deferred
     async def test_login_is_over(self) -> None:
-        """When the session ends, the page leads to the login."""
+        """When the session ends, the page says so, links to the login, and stays."""
         self.forgiven = "401"
+        await self.browser.type("#compose-body", "not yet sent")
         await self.browser.run(
             "fetch('/logout', {method: 'POST', redirect: 'manual'}).then(() => null)"
         )
-        await self.browser.until("location.pathname === '/login'")
+        await self.sees("#outage", "You are logged out.")
+        await self.sees("#connection", "logged out")
+        link = await self.browser.run("document.querySelector('#outage a').href")
+        self.assertEqual(link, f"{self.hive.web.url}login?next=%2F")
+        text = await self.browser.run("document.getElementById('compose-body').value")
+        self.assertEqual(text, "not yet sent")
 
 
 class LayoutTests(TestCase):

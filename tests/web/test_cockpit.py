@@ -1,13 +1,7 @@
 """Decisions and deployments on the dashboard, in a real browser."""
 
 import json
-import re
-from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
-import hyperhive.web
-from hyperhive.admin.verbs import KINDS
 from hyperhive.deferreds import deferred
 from hyperhive.testing.deploys import FakeDeploys
 from tests.web.test_browser import BrowserCase
@@ -194,15 +188,3 @@ class QueueTests(BrowserCase):
         await self.sees(".toast", "alice is gone.")
         self.hive.bus.publish("tombstone", {"name": "alice", "kept": False})
         await self.sees("#no-tombstones", "Nothing is kept")
-
-
-class KindTests(SynchronousTestCase):
-    """A page hears only of the kinds that it names."""
-
-    def test_all(self) -> None:
-        """Every kind of event that there is reaches the pages."""
-        script = Path(hyperhive.web.__file__).parent / "static" / "live.js"
-        listed = re.search(r"const KINDS = \[(.*?)\];", script.read_text(), re.DOTALL)
-        assert listed is not None
-        kinds = set(re.findall(r'"(\w+)"', listed[1]))
-        self.assertEqual(kinds, set(KINDS))

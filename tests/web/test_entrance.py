@@ -156,7 +156,7 @@ class LoginPageTests(WebCase):
         """What the page names is there, for ever under this name, and typed."""
         page = self.page("/login")
         paths = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
-        self.assertEqual(len(paths), 3)
+        self.assertEqual(len(paths), 4)
         for path in paths:
             response = self.ask("GET", path, login=False)
             self.assertEqual(response.code, 200)

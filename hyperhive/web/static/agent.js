@@ -47,7 +47,7 @@ function happened(event) {
   switch (event.kind) {
     case "agent_state":
       if (event.gone) {
-        location.assign(document.querySelector(".back")?.href ?? "/");
+        location.assign(document.querySelector(".brand")?.href ?? "/");
         return;
       }
       agent = event;

@@ -76,3 +76,19 @@ export function icon(name) {
 
 // What the server put into the page for the first drawing.
 export const firstState = () => JSON.parse(byId("state").dataset.state);
+
+const styles = new Map();
+
+// A style sheet that the first paint does without; resolves when it holds.
+export function loadStyle(url) {
+  const { href } = new URL(url);
+  if (!styles.has(href)) {
+    const link = el("link", { rel: "stylesheet", href });
+    const loaded = new Promise((resolve) => {
+      link.onload = link.onerror = resolve;
+    });
+    document.head.append(link);
+    styles.set(href, loaded);
+  }
+  return styles.get(href);
+}

@@ -4,6 +4,9 @@ import { byId, el } from "./dom.js";
 
 export class Refused extends Error {}
 
+// The event on the document that says so.
+export const LOGGED_OUT = "logged-out";
+
 // Where this page's own addresses begin: they are all relative to it.
 const base = new URL(".", location.href);
 
@@ -31,8 +34,9 @@ async function ask(path, options) {
 
 async function read(response) {
   if (response.status === 401) {
-    location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
-    throw new Refused("The login is over.");
+    // What is typed on the page stays: it is told, and links to the login.
+    document.dispatchEvent(new Event(LOGGED_OUT));
+    throw new Refused("You are logged out: log in, then try again.");
   }
   let answer;
   try {
