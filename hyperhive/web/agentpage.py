@@ -11,7 +11,13 @@ from hyperhive.agents.config import AgentConfig
 from hyperhive.agents.interfaces import HistoryPage
 from hyperhive.errors import BadRequest
 from hyperhive.names import OPERATOR
-from hyperhive.web.answers import answer, answer_text, answers_errors, shielded
+from hyperhive.web.answers import (
+    answer,
+    answer_page,
+    answer_text,
+    answers_errors,
+    shielded,
+)
 from hyperhive.web.claude_login import ClaudeLoginRoutes
 from hyperhive.web.context import WebContext
 from hyperhive.web.forms import form, query_number
@@ -69,7 +75,7 @@ class AgentPage:
             state=state,
             home=self._home(request),
         )
-        return answer_text(request, "text/html", page)
+        return answer_page(request, page)
 
     @app.route("/api/state", methods=["GET"])
     async def state(self, request: Request) -> bytes:

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from hyperhive.bus import encode
 from hyperhive.errors import BadRequest, Conflict, NotFound, PublicError, TooLarge
+from hyperhive.web.encoding import compressed
 
 _log = Logger()
 T = TypeVar("T")
@@ -71,6 +72,12 @@ def answer_text(request: Request, kind: str, text: bytes) -> bytes:
     """Make an answer that is not JSON; ``kind`` is its media type."""
     request.setHeader("content-type", f"{kind}; charset=utf-8")
     return sized(request, text)
+
+
+def answer_page(request: Request, page: bytes) -> bytes:
+    """Make the answer that is a page, compressed where the browser takes it."""
+    request.setHeader("content-type", "text/html; charset=utf-8")
+    return sized(request, compressed(request, page))
 
 
 def redirect(request: Request, location: str) -> bytes:

@@ -10,6 +10,7 @@ from hyperhive.names import MANAGER_MAILBOX, OPERATOR, SYSTEM, check_agent_name
 from hyperhive.web.agentpage import AgentPage
 from hyperhive.web.answers import (
     answer,
+    answer_page,
     answer_text,
     answers_errors,
     redirect,
@@ -58,7 +59,7 @@ class Dashboard:
         page = self._templates.render(
             "dashboard.html", facts=self._context.facts, state=state
         )
-        return answer_text(request, "text/html", page)
+        return answer_page(request, page)
 
     @app.route("/agent/<name>", methods=["GET"])
     def agent_page_without_slash(self, request: Request, name: str) -> bytes:

@@ -8,7 +8,13 @@ from klein import Klein
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from hyperhive.web.answers import answer, answer_error, answer_text, answers_errors
+from hyperhive.web.answers import (
+    answer,
+    answer_error,
+    answer_page,
+    answer_text,
+    answers_errors,
+)
 from hyperhive.web.answers import redirect as redirected
 from hyperhive.web.context import WebContext
 from hyperhive.web.decide import Decide
@@ -121,7 +127,7 @@ class Entrance:
         page = self._templates.render(
             "login.html", facts=self._context.facts, after=after, error=error
         )
-        return answer_text(request, "text/html", page)
+        return answer_page(request, page)
 
 
 def _after(path: Any) -> str:

@@ -2,9 +2,11 @@
 
 A browser may keep such a file for ever, and what a file's time says (1970 in a
 Nix store) does not matter. Modules import one another by relative paths, so one
-digest over all of them stands in the path of each.
+digest over all of them stands in the path of each. They are compressed once, at the
+start.
 """
 
+import gzip
 import hashlib
 import mimetypes
 from http import HTTPStatus
@@ -16,6 +18,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from hyperhive.web.answers import answer_error, sized
+from hyperhive.web.encoding import SHORTEST, takes_gzip
 
 _TEXTS = {
     "text/css",
@@ -29,6 +32,8 @@ _TEXTS = {
 class _Asset:
     kind: str
     body: bytes
+    packed: bytes | None
+    """The body in gzip; ``None`` if it would not get shorter."""
 
 
 class Assets(Resource):
@@ -42,7 +47,7 @@ class Assets(Resource):
     def __init__(self, package: str) -> None:
         super().__init__()
         self._assets = {
-            file.name: _Asset(_kind(file.name), file.read_bytes())
+            file.name: _asset(file.name, file.read_bytes())
             for file in files(package).joinpath("static").iterdir()
             if file.is_file() and not file.name.startswith(".")
         }
@@ -71,9 +76,20 @@ class Assets(Resource):
             )
         request.setHeader("content-type", asset.kind)
         request.setHeader("cache-control", "public, max-age=31536000, immutable")
-        if request.setETag(f'"{self.digest}"'.encode()) is CACHED:
+        request.setHeader("vary", "accept-encoding")
+        packed = asset.packed if takes_gzip(request) else None
+        if packed is not None:
+            request.setHeader("content-encoding", "gzip")
+        # One tag for each spelling: a cache must not take one for the other.
+        tag = f'"{self.digest}{"" if packed is None else "-gzip"}"'
+        if request.setETag(tag.encode()) is CACHED:
             return b""
-        return sized(request, asset.body)
+        return sized(request, asset.body if packed is None else packed)
+
+
+def _asset(name: str, body: bytes) -> _Asset:
+    packed = gzip.compress(body, mtime=0) if len(body) >= SHORTEST else body
+    return _Asset(_kind(name), body, packed if len(packed) < len(body) else None)
 
 
 def _kind(name: str) -> str:

@@ -1,5 +1,6 @@
 """The dashboard's routes: each verb is one call of the room below, and its answer."""
 
+import gzip
 import json
 import re
 from html import unescape
@@ -96,7 +97,11 @@ class StateTests(WebCase):
             if "stream" not in path:
                 length = response.headers.getRawHeaders("content-length")
                 whole = self.text(self.ask("GET", path)).encode()
-                self.assertEqual(length, [str(len(whole))], path)
+                # Pages are compressed on their way to this client.
+                packed = (
+                    gzip.compress(whole, 1, mtime=0) if path[1:4] != "api" else whole
+                )
+                self.assertEqual(length, [str(len(packed))], path)
 
     def test_banners(self) -> None:
         """Demo and no isolation are said on every page, the login's included."""
