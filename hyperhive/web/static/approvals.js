@@ -43,7 +43,7 @@ export function makeApproval(approval) {
 function decision({ id, agent, kind }) {
   const note = el("input", { maxlength: 4000, placeholder: "why not (told to who asked)", "aria-label": `note for denying ${id}` });
   const forget = keepDraft(note, `deny-${id}`);
-  const approve = el("button", { class: "primary", type: "button", "aria-label": `approve ${id}`, "aria-keyshortcuts": "a" }, "4PPR0VE");
+  const approve = el("button", { class: "primary", type: "button", "aria-label": `4PPR0VE: approve ${id}`, "aria-keyshortcuts": "a" }, "4PPR0VE");
   const deny = el("button", { class: "danger", type: "submit", "aria-label": `deny ${id}`, "aria-keyshortcuts": "d" }, "deny");
   approve.addEventListener("click", async () => {
     const text = kind === "spawn" ? `${agent} is made and started.` : `${agent} is built anew; its turn may end first.`;

@@ -31,5 +31,5 @@ export function updateLoginButton(button, agent) {
   button.hidden = !agent.needs_login && !agent.claude_login;
   setAttribute(button, "data-agent", agent.name);
   setText(button.querySelector(".words"), agent.claude_login ? "login…" : "log in");
-  setAttribute(button, "aria-label", agent.claude_login ? `the login of ${agent.name}, which is under way` : `log the claude of ${agent.name} in`);
+  setAttribute(button, "aria-label", agent.claude_login ? `login… of ${agent.name}: it is under way` : `log in the claude of ${agent.name}`);
 }
