@@ -48,10 +48,10 @@ function turnActions({ name, working }, one) {
 function approvalActions({ id, agent, kind, description }) {
   const what = kind === "spawn" ? `new agent ${agent}` : `new configuration of ${agent}`;
   const text = kind === "spawn" ? `${agent} is made and started.` : `${agent} is built anew; its turn may end first.`;
-  const shared = { group: "Approvals", hint: firstLine(description ?? "", 60) };
+  const shared = { group: "Approvals", words: `refuse reject ${firstLine(description ?? "")}` };
   return [
     { ...shared, id: `approve-${id}`, title: `approve ${id}: ${what}`, confirm: { title: `approve ${id}?`, text, yes: "approve" }, run: () => post(`/approve/${id}`).then(() => `${id} is approved and done.`) },
-    { ...shared, id: `deny-${id}`, title: `deny ${id}: ${what}`, words: "refuse reject", asks: { label: `why not (told to who asked)`, optional: true }, run: (note) => post(`/deny/${id}`, { note }).then(() => `${id} is denied.`) },
+    { ...shared, id: `deny-${id}`, title: `deny ${id}: ${what}`, asks: { label: "why not (told to who asked)", optional: true }, run: (note) => post(`/deny/${id}`, { note }).then(() => `${id} is denied.`) },
   ];
 }
 
