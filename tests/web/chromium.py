@@ -223,6 +223,11 @@ class Tab:
         )
         return base64.b64decode(answer["data"])
 
+    async def heap(self) -> int:
+        """What the page's scripts hold, after a collection (bytes)."""
+        await self._ask("HeapProfiler.collectGarbage")
+        return int((await self._ask("Runtime.getHeapUsage"))["usedSize"])
+
     def _ask(self, method: str, **fields: Any) -> Deferred[Any]:
         session = self._session if not method.startswith("Target.") else None
         asking = self._pipe.call(method, session, **fields)
