@@ -342,6 +342,12 @@ class Settings:
         "URL",
         default="flake:hyperhive",
     )
+    keep_turns: int = _setting(
+        _number(1, 36500),
+        "for how many days the figures of turns are kept",
+        "DAYS",
+        default=90,
+    )
     demo: bool = _setting(
         _flag, "run the scripted agent instead of claude", default=False
     )

@@ -39,6 +39,7 @@ from hyperhive.agents.jobs import JobQueue
 from hyperhive.agents.launcher import Launcher
 from hyperhive.agents.login import LoginWatch
 from hyperhive.agents.service import Agents
+from hyperhive.agents.statistics import Statistics
 from hyperhive.agents.upkeep import Upkeep
 from hyperhive.approvals.approvals import Approvals
 from hyperhive.approvals.expiry import Expiry
@@ -292,6 +293,14 @@ class Hive(Service):
         agents.lifecycle.at_destroy.append(partings.cancel)
 
         claude_logins = ClaudeLogins(reactor, driver, launcher, agents, bus, time.time)
+        statistics = Statistics(
+            reactor,
+            database,
+            agents,
+            agents.today.all,
+            settings.keep_turns,
+            time.time,
+        )
         notices = Notices()
         links = self._links(database, approvals, questions)
         notifier = Notifier(
@@ -313,6 +322,7 @@ class Hive(Service):
                 notices,
                 notifier=notifier,
                 links=links,
+                statistics=statistics,
             ),
             settings.dashboard,
             settings.agent_interface,
@@ -347,6 +357,7 @@ class Hive(Service):
                 web.urls,
                 lambda: self._info(agents, broker, probe, executable, notifier),
                 notify_test=notifier.test,
+                statistics=statistics,
             ),
         )
         logins = LoginWatch(reactor, layout, agents.login_changed)
@@ -379,6 +390,7 @@ class Hive(Service):
                 jobs.prune,
                 questions.prune,
                 *(() if links is None else (links.prune,)),
+                statistics.prune,
                 agents.sweep,
             ),
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from hyperhive.agents.figures import IStatistics
 from hyperhive.agents.interfaces import IAgents
 from hyperhive.agents.login_interfaces import IClaudeLogins
 from hyperhive.approvals.interfaces import IApprovals, IQuestions
@@ -36,3 +37,4 @@ class AdminContext:
     notify_test: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]] = field(
         kw_only=True
     )
+    statistics: IStatistics = field(kw_only=True)

@@ -236,6 +236,7 @@ class Agent:
             revision=shop.revision,
             misconfigured=self._misconfigured,
             login=self._login,
+            today=shop.today.of(self.name),
         )
 
     def _running_turn(self) -> RunningTurn | None:
@@ -295,6 +296,7 @@ class Agent:
 
     def _settled(self, work: Work, record: TurnRecord) -> None:
         self.last_turn = record
+        self._shop.today.add(record)
         self._work = None
         if work.kind == "compact" and record.outcome in _POSTPONING:
             self._compact_wanted = True

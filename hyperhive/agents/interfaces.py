@@ -54,6 +54,9 @@ class AgentStatus:
     :param state_until: until when, where the hive knows.
     :param state_note: why, in a sentence, where there is more to say.
     :param window: the model's context window in tokens.
+    :param turns_today: how many of its turns have ended since the host's midnight;
+        ``None`` before the hive has counted them.
+    :param cost_today: what those cost in USD; ``None`` if that is not known.
     """
 
     name: str
@@ -80,6 +83,8 @@ class AgentStatus:
     last_turn: TurnRecord | None = None
     deployed_sha: str | None = None
     claude_login: str | None = None
+    turns_today: int | None = None
+    cost_today: float | None = None
 
     def as_wire(self) -> dict[str, Any]:
         """The ``agent_statuses`` row of the wire page, and the label for pages.
@@ -117,6 +122,8 @@ class AgentStatus:
             "url": self.url,
             "deployed_sha": self.deployed_sha,
             "claude_login": self.claude_login,
+            "turns_today": self.turns_today,
+            "cost_today": self.cost_today,
         }
         row |= {key: value for key, value in plain.items() if value is not None}
         if self.last_turn is not None:

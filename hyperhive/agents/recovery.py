@@ -25,6 +25,7 @@ class Recovery:
     """Brings what runs in line with what is on disk.
 
     :param logged_in: takes up a login that came while no daemon watched for it.
+    :param count_turns: counts what has ended before.
     """
 
     _log = Logger()
@@ -38,6 +39,7 @@ class Recovery:
         launcher: ILauncher,
         jobs: JobQueue,
         logged_in: Callable[[str], Awaitable[None]],
+        count_turns: Callable[[], Awaitable[None]],
     ) -> None:
         self._members = members
         self._lifecycle = lifecycle
@@ -46,6 +48,7 @@ class Recovery:
         self._launcher = launcher
         self._jobs = jobs
         self._logged_in = logged_in
+        self._count_turns = count_turns
 
     @deferred
     async def run(self) -> None:
@@ -56,6 +59,7 @@ class Recovery:
         given_back = await self._broker.recover()
         if given_back:
             self._log.info("{n} messages were given back", n=given_back)
+        await self._count_turns()
         containers = await self._driver.adopt()
         await self._clear_away(containers)
         if MANAGER not in self._members:

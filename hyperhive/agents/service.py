@@ -30,6 +30,7 @@ from hyperhive.agents.publisher import StatePublisher
 from hyperhive.agents.recovery import Recovery
 from hyperhive.agents.registry import Registry
 from hyperhive.agents.scheduler import TurnSlots
+from hyperhive.agents.today import Today
 from hyperhive.agents.tombstones import Tombstones
 from hyperhive.agents.turn import TurnLimits
 from hyperhive.agents.work import Workshop
@@ -88,6 +89,8 @@ class Agents:
             clock, bus, lambda name: self._members.status(name)
         )
         self._registry = Registry(database, self._publisher.changed)
+        #: What today's turns have come to.
+        self.today = Today(clock, database, now, self._publisher.changed)
         self._slots = TurnSlots(settings.max_turns)
         self._shop = Workshop(
             clock,
@@ -99,6 +102,7 @@ class Agents:
             now,
             self._publisher.changed,
             revision,
+            self.today,
         )
         #: Where an agent's page is; set by whoever serves the pages.
         self.url: Callable[[str], str | None] = lambda name: None
@@ -128,6 +132,7 @@ class Agents:
             launcher,
             jobs,
             self._logged_in,
+            self.today.load,
         )
         for agent in self._members:
             agent.recovering()
@@ -172,6 +177,7 @@ class Agents:
             self._log.error(
                 "some turns could not be ended; they are left to the kernel"
             )
+        self.today.stop()
         self._publisher.stop()
 
     def names(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from attrs import frozen
 
 from hyperhive.agents.interfaces import AgentStatus
 from hyperhive.agents.policy import parked_note
+from hyperhive.agents.today import DayTally
 from hyperhive.containers.interfaces import ContainerState, ContainerStatus
 from hyperhive.messages.interfaces import Outcome, TurnRecord
 from hyperhive.store.agents import AgentRow
@@ -56,6 +57,7 @@ class Facts:
     :param revision: the hyperhive that runs.
     :param misconfigured: why its configuration can't be read.
     :param login: the login that is under way.
+    :param today: what its turns of today came to.
     """
 
     row: AgentRow
@@ -75,6 +77,7 @@ class Facts:
     revision: str | None = None
     misconfigured: str | None = None
     login: RunningLogin | None = None
+    today: DayTally | None = None
 
 
 @frozen
@@ -115,6 +118,7 @@ def dispatchable(facts: Facts) -> bool:
 def derive(facts: Facts) -> AgentStatus:
     """Make the status of one agent."""
     row, container, turn = facts.row, facts.container, facts.turn
+    today = facts.today
     label = _label(facts)
     running = container is not None and container.state is ContainerState.RUNNING
     return AgentStatus(
@@ -142,6 +146,8 @@ def derive(facts: Facts) -> AgentStatus:
         last_turn=facts.last_turn,
         deployed_sha=row.deployed_sha,
         claude_login=None if facts.login is None else facts.login.state,
+        turns_today=None if today is None else today.turns,
+        cost_today=None if today is None else today.cost_usd,
     )
 
 

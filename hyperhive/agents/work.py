@@ -14,6 +14,7 @@ from hyperhive.agents.outcome import EndedBy, Verdict
 from hyperhive.agents.policy import Aftermath, aftermath, login_notice
 from hyperhive.agents.registry import Registry
 from hyperhive.agents.stream import StreamLine, for_display
+from hyperhive.agents.today import Today
 from hyperhive.agents.turn import TurnLimits, TurnProcess
 from hyperhive.bus import EventBus
 from hyperhive.deferreds import deferred
@@ -38,6 +39,7 @@ class Workshop:
     :param now: the wall clock.
     :param changed: told the agent's name when what is shown of it changed.
     :param revision: the hyperhive that runs; what another has built is out of date.
+    :param today: counts what has ended.
     """
 
     clock: IReactorTime
@@ -49,6 +51,7 @@ class Workshop:
     now: Callable[[], float]
     changed: Callable[[str], None]
     revision: str
+    today: Today
 
 
 class Work:

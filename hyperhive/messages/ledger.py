@@ -153,6 +153,9 @@ class Ledger:
         if not for_message:
             return turn, None
         (message,) = self.lease(agent, 1, Lease(turn.id))
+        if not message.redelivered:
+            waited = max(0.0, self._now - message.sent_at)
+            TurnTable.waited(self._connection, turn.id, waited)
         return turn, message
 
     def end_turn(

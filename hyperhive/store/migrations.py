@@ -149,6 +149,16 @@ BROKER = (
     CREATE INDEX links_by_subject ON links (kind, subject, id);
     CREATE INDEX links_by_expiry ON links (expires_at);
     """,
+    """
+    -- How long the message waited that a turn began with (seconds); NULL for a
+    -- compaction, and for a message that had been handed out before.
+    ALTER TABLE turns ADD COLUMN waited REAL;
+    -- All that statistics are made of, so that the rows themselves stay unread.
+    CREATE INDEX turns_ended ON turns (
+        ended_at, agent, outcome, started_at, waited, input_tokens, output_tokens,
+        cache_read_tokens, cache_write_tokens, cost_usd
+    ) WHERE ended_at IS NOT NULL;
+    """,
 )
 
 EVENTS = (

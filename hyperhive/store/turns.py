@@ -14,6 +14,8 @@ class TurnRow:
     :param ended_at: ``None`` while it runs.
     :param session_id: claude's session.
     :param context: tokens of the last inference; the others are sums.
+    :param waited: how long its message waited (seconds), if it was never handed out
+        before.
     """
 
     id: int
@@ -31,6 +33,7 @@ class TurnRow:
     cache_write_tokens: int = 0
     context: int | None = None
     cost_usd: float | None = None
+    waited: float | None = None
 
 
 @frozen(kw_only=True)
@@ -80,6 +83,11 @@ class TurnTable:
         )
         assert cursor.lastrowid is not None  # an INSERT has set it
         return TurnRow(cursor.lastrowid, agent, kind, started_at)
+
+    @staticmethod
+    def waited(connection: sqlite3.Connection, id: int, seconds: float) -> None:
+        """Note how long the message waited that a turn began with."""
+        connection.execute("UPDATE turns SET waited = ? WHERE id = ?", (seconds, id))
 
     @staticmethod
     def end(connection: sqlite3.Connection, id: int, ending: TurnEnding) -> bool:

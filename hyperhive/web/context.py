@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from attrs import field, frozen
 
+from hyperhive.agents.figures import IStatistics
 from hyperhive.agents.interfaces import IAgents
 from hyperhive.agents.login_interfaces import IClaudeLogins
 from hyperhive.approvals.interfaces import IApprovals, IQuestions
@@ -53,4 +54,5 @@ class WebContext:
     notices: Notices
     now: Callable[[], float] = time.time
     notifier: Notifier = field(kw_only=True)
+    statistics: IStatistics = field(kw_only=True)
     links: Links | None = field(default=None, kw_only=True)

@@ -23,6 +23,7 @@ from hyperhive.web.messages import message_page
 from hyperhive.web.metrics import Metrics
 from hyperhive.web.snapshot import dashboard_state, tombstones
 from hyperhive.web.sse import EventStream, Streams
+from hyperhive.web.stats import stats_state
 from hyperhive.web.templates import Templates
 
 #: How many rows can be marked as read at once.
@@ -84,6 +85,17 @@ class Dashboard:
     async def state(self, request: Request) -> bytes:
         """Everything that the dashboard shows."""
         return answer(request, await dashboard_state(self._context))
+
+    @app.route("/stats", methods=["GET"])
+    def stats_page(self, request: Request) -> bytes:
+        """The charts. Which ones is in the query, which the page itself reads."""
+        page = self._templates.render("stats.html", facts=self._context.facts)
+        return answer_text(request, "text/html", page)
+
+    @app.route("/api/stats", methods=["GET"])
+    async def stats(self, request: Request) -> bytes:
+        """What turns came to in a ``window``, of an ``agent`` or of all."""
+        return answer(request, await stats_state(self._context, request))
 
     @app.route("/api/messages", methods=["GET"])
     async def messages(self, request: Request) -> bytes:

@@ -26,7 +26,7 @@ PUBLIC = frozenset({b"login", b"decide", b"static", b"healthz"})
 SAFE = frozenset({b"GET", b"HEAD"})
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
-_PAGE = re.compile(rb"/(?:agent/[^/]+/?)?")
+_PAGE = re.compile(rb"/(?:stats|agent/[^/]+/?)?")
 
 
 def our_names() -> frozenset[str]:

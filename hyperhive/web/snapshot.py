@@ -30,6 +30,7 @@ async def dashboard_state(context: WebContext) -> dict[str, Any]:
     return {
         "seq": seq,
         **facts(context),
+        **today(context),
         "agents": [status.as_wire() for status in context.agents.statuses()],
         "messages": [shown(message) for message in messages],
         "inbox": [shown(message) for message in inbox],
@@ -85,6 +86,15 @@ def facts(context: WebContext) -> dict[str, Any]:
         "weaknesses": list(probe.weaknesses),
         "notices": list(context.notices.all()),
     }
+
+
+def today(context: WebContext) -> dict[str, Any]:
+    """What all turns since the host's midnight came to, as far as it is known."""
+    tally = context.statistics.today()
+    if tally is None:
+        return {}
+    row: dict[str, Any] = {"turns_today": tally.turns}
+    return row if tally.cost_usd is None else {**row, "cost_today": tally.cost_usd}
 
 
 def shown(message: Message) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from hyperhive.admin.context import AdminContext
 from hyperhive.admin.protocol import AdminConnection, AdminFactory
 from hyperhive.agents.interfaces import AgentStatus
+from hyperhive.agents.statistics import Statistics
 from hyperhive.bus import EventBus
 from hyperhive.deferreds import deferred
 from hyperhive.errors import PublicError
@@ -65,7 +66,7 @@ class Hive:
 
     def __init__(self, clock: Any) -> None:
         self.bus = EventBus(clock, FIRST_SEQ)
-        database = Database.in_memory(BROKER)
+        self.database = database = Database.in_memory(BROKER)
         self.broker = Broker(
             clock, database, self.bus, 60.0, lambda: NOW + clock.seconds()
         )
@@ -97,6 +98,14 @@ class Hive:
             lambda: self.pages,
             lambda: self.info,
             notify_test=self._notify_test,
+            statistics=Statistics(
+                clock,
+                database,
+                self.agents,
+                lambda: None,
+                90,
+                lambda: NOW + clock.seconds(),
+            ),
         )
         #: Why a test of notifications fails, if it does.
         self.untold: PublicError | None = None

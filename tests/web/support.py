@@ -11,6 +11,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from hyperhive.agents.interfaces import AgentStatus
+from hyperhive.agents.statistics import Statistics
+from hyperhive.agents.today import Today
 from hyperhive.bus import EventBus
 from hyperhive.containers.interfaces import Probe
 from hyperhive.messages.broker import Broker
@@ -130,6 +132,8 @@ class Hive:
             now,
         )
         self.links = links
+        #: What turns have come to today, once it is loaded.
+        self.today = Today(reactor, self.database, now, lambda name: None)
         self.context = WebContext(
             self.agents,
             self.broker,
@@ -143,6 +147,9 @@ class Hive:
             self.notices,
             now,
             notifier=self.notifier,
+            statistics=Statistics(
+                reactor, self.database, self.agents, self.today.all, 90, now
+            ),
             links=links,
         )
         self.web = WebService(

@@ -1,0 +1,146 @@
+"""Sums over the ``turns`` table: what turns came to, between two moments.
+
+A turn counts when it ends. All of it is read from one index that holds every column
+that is needed, in the order of time (``turns_ended``).
+"""
+
+import sqlite3
+
+from attrs import frozen
+
+#: How many rows one call of :meth:`TurnFigures.prune` deletes at most.
+PRUNE_BITE = 500
+
+_BETWEEN = (
+    "FROM turns INDEXED BY turns_ended "
+    "WHERE ended_at IS NOT NULL AND ended_at >= ? AND ended_at < ?"
+)
+
+
+@frozen
+class TurnSums:
+    """The turns of one agent that ended in one way.
+
+    :param turns: how many.
+    :param cost_usd: of those whose cost is known; ``None`` if it is of none.
+    """
+
+    agent: str
+    outcome: str
+    turns: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: float | None
+
+
+@frozen
+class DaySums:
+    """All turns of one agent; see :class:`TurnSums`."""
+
+    agent: str
+    turns: int
+    cost_usd: float | None
+
+
+#: How often each length of time occurred: agent, milliseconds, how often.
+Lengths = list[tuple[str, int, int]]
+
+
+class TurnFigures:
+    """The SQL. Times are POSIX seconds: from ``start`` on, before ``end``."""
+
+    @staticmethod
+    def sums(
+        connection: sqlite3.Connection, start: float, end: float
+    ) -> list[TurnSums]:
+        """What turns came to, by agent and outcome."""
+        rows = connection.execute(
+            "SELECT agent, outcome, COUNT(*), SUM(input_tokens), SUM(output_tokens), "
+            "SUM(cache_read_tokens), SUM(cache_write_tokens), SUM(cost_usd) "
+            f"{_BETWEEN} GROUP BY agent, outcome",
+            (start, end),
+        )
+        return [TurnSums(*values) for values in rows]
+
+    @staticmethod
+    def took(connection: sqlite3.Connection, start: float, end: float) -> Lengths:
+        """How long turns took, to two significant figures, by agent."""
+        return _lengths(connection, "ended_at - started_at", start, end)
+
+    @staticmethod
+    def waited(connection: sqlite3.Connection, start: float, end: float) -> Lengths:
+        """How long the messages waited that turns began with, to two figures."""
+        return _lengths(connection, "waited", start, end)
+
+    @staticmethod
+    def by_agent(connection: sqlite3.Connection, start: float) -> list[DaySums]:
+        """What turns came to since ``start``."""
+        rows = connection.execute(
+            "SELECT agent, COUNT(*), SUM(cost_usd) "
+            "FROM turns INDEXED BY turns_ended "
+            "WHERE ended_at IS NOT NULL AND ended_at >= ? GROUP BY agent",
+            (start,),
+        )
+        return [DaySums(*values) for values in rows]
+
+    @staticmethod
+    def running(connection: sqlite3.Connection) -> list[str]:
+        """Who is in a turn."""
+        rows = connection.execute(
+            "SELECT agent FROM turns INDEXED BY turns_running WHERE ended_at IS NULL"
+        )
+        return [agent for (agent,) in rows]
+
+    @staticmethod
+    def known(connection: sqlite3.Connection, agent: str) -> bool:
+        """Whether a turn of this agent is kept."""
+        found = connection.execute(
+            "SELECT 1 FROM turns WHERE agent = ? LIMIT 1", (agent,)
+        )
+        return found.fetchone() is not None
+
+    @staticmethod
+    def prune(connection: sqlite3.Connection, oldest: float) -> int:
+        """Forget some turns that ended before a time, but never an agent's newest.
+
+        At most :data:`PRUNE_BITE` rows go at once; answers how many: call it again
+        until that is none.
+        """
+        return connection.execute(
+            "DELETE FROM turns WHERE id IN (SELECT old.id "
+            "FROM turns AS old INDEXED BY turns_ended "
+            "WHERE old.ended_at IS NOT NULL AND old.ended_at < ? "
+            "AND EXISTS (SELECT 1 FROM turns AS newer "
+            "WHERE newer.agent = old.agent AND newer.id > old.id) "
+            "ORDER BY old.ended_at LIMIT ?)",
+            (oldest, PRUNE_BITE),
+        ).rowcount
+
+
+def _lengths(
+    connection: sqlite3.Connection, seconds: str, start: float, end: float
+) -> Lengths:
+    """Count equal lengths of time: what two figures make equal are some 90 a decade.
+
+    A clock that was set back makes some negative: those took no time.
+    """
+    return connection.execute(
+        f"SELECT agent, {_TWO_FIGURES} AS ms, COUNT(*) FROM "  # noqa: S608  # the text is ours
+        f"(SELECT agent, CAST(ROUND(MAX({seconds}, 0) * 1000) AS INTEGER) AS ms "
+        f"{_BETWEEN} AND {seconds} IS NOT NULL) GROUP BY agent, 2",
+        (start, end),
+    ).fetchall()
+
+
+def _two_figures() -> str:
+    """``ms`` rounded to two significant figures, for SQLite, which has no logarithm everywhere."""
+    cases = [
+        f"WHEN ms < {100 * step} THEN (ms + {step // 2}) / {step} * {step}"
+        for step in (10**power for power in range(9))
+    ]
+    return f"CASE {' '.join(cases)} ELSE {10**10} END"
+
+
+_TWO_FIGURES = _two_figures()
