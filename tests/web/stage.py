@@ -31,6 +31,7 @@ from hyperhive.settings import PortRange
 from hyperhive.times import rfc3339
 from tests.web.chromium import Chromium
 from tests.web.crowd import gather
+from tests.web.past import remember
 from tests.web.support import Hive
 
 Event = dict[str, Any]
@@ -201,10 +202,22 @@ class Stage:
         """Listen, with everybody on the stage."""
         await self.hive.web.start()
         self._cast()
+        await self.hive.database.write(
+            lambda connection: remember(connection, self.began)
+        )
         await self._letters()
         await self._decisions()
+        await self.hive.today.load()
+        self.hive.today.stop()
         for name in self.hive.agents.names():
             self._past(name)
+            if tally := self.hive.today.of(name):
+                self.hive.agents.change(
+                    name,
+                    turns_today=tally.turns,
+                    cost_today=tally.cost_usd,
+                    state=self.hive.agents.status(name).state,
+                )
             await self.hive.web.pages.agent_added(name, self.hive.agents.role(name))
             self.hive.agents.change(
                 name,
@@ -451,6 +464,9 @@ class Stage:
         stored.append(json.dumps({**own, **fields}).encode())
 
 
+_PAGES = (("dashboard", ""), ("agent", "agent/alice/"), ("stats", "stats?window=7d"))
+
+
 @deferred
 async def take_pictures(
     clock: Any, stage: Stage, folder: Path, all_of_them: bool
@@ -469,7 +485,7 @@ async def take_pictures(
         await browser.go(stage.hive.web.login_url())
         for suffix, width, height, scheme in looks:
             await browser.look(width, height, scheme)
-            for name, path in (("dashboard", ""), ("agent", "agent/alice/")):
+            for name, path in _PAGES:
                 await browser.go(f"{home}{path}")
                 await deferLater(clock, 1.5)
                 picture = await browser.picture()

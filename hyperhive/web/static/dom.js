@@ -14,6 +14,14 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
+// The same for what is drawn: svg("rect", {x: 1, class: "bar"}, child, …)
+export function svg(tag, properties = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(properties)) if (value != null) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
 export const byId = (id) => document.getElementById(id);
 
 // Write only what differs: selections and screen readers are left alone.
@@ -63,16 +71,8 @@ const ICONS = {
   failed: "m4.2 2.8 3.8 3.8 3.8-3.8 1.4 1.4L9.4 8l3.8 3.8-1.4 1.4L8 9.4l-3.8 3.8-1.4-1.4L6.6 8 2.8 4.2z",
 };
 
-export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", ICONS[name] ?? ICONS.idle);
-  svg.append(path);
-  return svg;
-}
+export const icon = (name) =>
+  svg("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] ?? ICONS.idle }));
 
 // What the server put into the page for the first drawing.
 export const firstState = () => JSON.parse(byId("state").dataset.state);
