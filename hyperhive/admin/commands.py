@@ -295,6 +295,14 @@ async def _tombstones(context: AdminContext, given: Values) -> Answer:
     return {"tombstones": [one.as_wire() for one in kept]}
 
 
+@_answers(verbs.STATS)
+async def _stats(context: AdminContext, given: Values) -> Answer:
+    report = await context.statistics.report(
+        given["window"] or verbs.DEFAULT_WINDOW, given["name"]
+    )
+    return {"stats": report.as_wire()}
+
+
 @_answers(verbs.PURGE)
 async def _purge(context: AdminContext, given: Values) -> Answer:
     await context.agents.purge(given["name"])

@@ -73,6 +73,18 @@ identifier = whole(-MAX_ID - 1, MAX_ID, "a whole number of 64 bits")
 sequence = whole(0, MAX_ID, "a whole number, not below 0")
 
 
+def one_of(choices: Iterable[str]) -> Callable[[Any], str]:
+    """One of these texts."""
+    known = tuple(choices)
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise ValueError(f"one of {', '.join(known)}")
+        return value
+
+    return check
+
+
 def some_of(choices: Iterable[str]) -> Callable[[Any], tuple[str, ...]]:
     """A list of some of these texts: none at all must never mean all of them."""
     known = tuple(choices)

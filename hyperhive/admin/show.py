@@ -46,19 +46,34 @@ def agents(console: Console, rows: Sequence[Row]) -> None:
         ("bold",),
         *(_STATE_STYLES.get(str(row.get("state")), ()) for row in rows),
     ]
+    head, *lines = aligned(table)
+    console.out(console.paint("  ".join(head).rstrip(), *styles[0]))
+    for style, cells in zip(styles[1:], lines, strict=True):
+        cells[1] = console.paint(cells[1], *style)
+        console.out("  ".join(cells).rstrip())
+
+
+def aligned(
+    table: Sequence[Sequence[str]], right: int | None = None
+) -> list[list[str]]:
+    """The cells of a table, those of a column made equally wide.
+
+    :param right: from which column on they end below one another, as figures do.
+    """
     widths = [
         max(_width(cell) for cell in column) for column in zip(*table, strict=True)
     ]
-    for style, cells in zip(styles, table, strict=True):
-        padded = [
-            cell + " " * (width - _width(cell))
-            for cell, width in zip(cells, widths, strict=True)
+    margins = [
+        [" " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        for row in table
+    ]
+    return [
+        [
+            cell + margin if right is None or number < right else margin + cell
+            for number, (cell, margin) in enumerate(zip(row, beside, strict=True))
         ]
-        if cells is not table[0]:
-            padded[1] = console.paint(padded[1], *style)
-            console.out("  ".join(padded).rstrip())
-        else:
-            console.out(console.paint("  ".join(padded).rstrip(), *style))
+        for row, beside in zip(table, margins, strict=True)
+    ]
 
 
 def agent(console: Console, row: Row) -> None:

@@ -15,6 +15,7 @@ from hyperhive.admin.grammar import (
     Argument,
     Subcommand,
 )
+from hyperhive.admin.stats import STATS_SUBCOMMAND
 
 
 def _serve(session: Session, options: Namespace) -> int:
@@ -249,6 +250,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     ),
     *DECISION_SUBCOMMANDS,
     *DEPLOY_SUBCOMMANDS,
+    STATS_SUBCOMMAND,
     LOGIN_SUBCOMMAND,
     Subcommand("login-url", verbs.LOGIN_URL.help, (), actions.login_url, "login-url"),
     Subcommand(

@@ -21,6 +21,10 @@ DEFAULT_JOBS = 20
 #: What the commit of an approval can be compared with.
 AGAINST = ("running", "approved", "queued")
 
+#: What statistics can be asked for.
+WINDOWS = ("24h", "7d", "30d")
+DEFAULT_WINDOW = "24h"
+
 #: The kinds of events there are.
 KINDS = (
     "message_sent",
@@ -328,6 +332,19 @@ PURGE = Verb(
     changes=True,
     takes_long=True,
 )
+STATS = Verb(
+    "stats",
+    "show what turns came to: outcomes, tokens, cost, how long they took",
+    (
+        Field("name", fields.text, "only this agent's turns", needed=False),
+        Field(
+            "window",
+            fields.one_of(WINDOWS),
+            f"how far back: {', '.join(WINDOWS)} (default: {DEFAULT_WINDOW})",
+            needed=False,
+        ),
+    ),
+)
 SUBSCRIBE = Verb(
     "subscribe",
     "follow what happens, one event a line",
@@ -392,6 +409,7 @@ VERBS: dict[str, Verb] = {
         RUN_AGAIN,
         TOMBSTONES,
         PURGE,
+        STATS,
         SUBSCRIBE,
     )
 }

@@ -67,6 +67,8 @@ class Hive:
     def __init__(self, clock: Any) -> None:
         self.bus = EventBus(clock, FIRST_SEQ)
         self.database = database = Database.in_memory(BROKER)
+        #: The wall clock.
+        self.now = lambda: NOW + clock.seconds()
         self.broker = Broker(
             clock, database, self.bus, 60.0, lambda: NOW + clock.seconds()
         )
@@ -104,7 +106,7 @@ class Hive:
                 self.agents,
                 lambda: None,
                 90,
-                lambda: NOW + clock.seconds(),
+                self.now,
             ),
         )
         #: Why a test of notifications fails, if it does.

@@ -439,6 +439,7 @@ class RefusalTests(AdminCase):
 
 #: A good value of each field.
 EXAMPLES: dict[str, Any] = {
+    "window": "7d",
     "code": "a#b",
     "name": "bob",
     "scope": {"agent_names": ["bob"]},

@@ -75,7 +75,7 @@ class BashTests(SynchronousTestCase):
         offered = self.complete("")
         for subcommand in SUBCOMMANDS:
             self.assertIn(subcommand.name, offered)
-        self.assertEqual(self.complete("st"), ["status", "start", "stop"])
+        self.assertEqual(self.complete("st"), ["status", "start", "stop", "stats"])
         self.assertEqual(self.called.read_text(), "")
 
     def test_names(self) -> None:

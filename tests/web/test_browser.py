@@ -442,7 +442,7 @@ class LayoutTests(TestCase):
         async with Chromium(reactor) as browser:
             await browser.look(390, 844)
             await browser.go(stage.hive.web.login_url())
-            for path in ("", "agent/alice/", "agent/carol/"):
+            for path in ("", "agent/alice/", "agent/carol/", "stats"):
                 await browser.go(f"{stage.hive.web.url}{path}")
                 await browser.until(
                     "document.getElementById('connection').dataset.state === 'live'"
@@ -469,7 +469,7 @@ class LayoutTests(TestCase):
             await browser.go(stage.hive.web.login_url())
             for scheme in ("dark", "light"):
                 await browser.look(1440, 900, scheme)
-                for path in ("", "agent/alice/"):
+                for path in ("", "agent/alice/", "stats"):
                     await browser.go(f"{stage.hive.web.url}{path}")
                     await browser.until(
                         "document.getElementById('connection').dataset.state === 'live'"
@@ -485,7 +485,7 @@ class LayoutTests(TestCase):
         await stage.open()
         async with Chromium(reactor) as browser:
             await browser.go(stage.hive.web.login_url())
-            for path in ("", "agent/alice/"):
+            for path in ("", "agent/alice/", "stats"):
                 await browser.go(f"{stage.hive.web.url}{path}")
                 await browser.until(
                     "document.getElementById('connection').dataset.state === 'live'"
