@@ -1,8 +1,9 @@
-"""Answer what turns came to: read bucket by bucket, so that other reads come in between."""
+"""Answer what turns came to: read some buckets at a time, so that other reads come in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import tzinfo
 from sqlite3 import Connection
+from time import perf_counter
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -23,6 +24,8 @@ from hyperhive.store.turn_figures import TurnFigures
 #: An answer is given again for so many times as long as it took: the reading thread is
 #: busy with statistics for a tenth of its time at most, however often they are asked for.
 REST = 9.0
+#: How long buckets are read before another read has its turn (seconds).
+AT_ONCE = 0.02
 #: How many answers are kept for that.
 MAX_KEPT = 32
 _DAY = 86400.0
@@ -143,25 +146,44 @@ class Statistics:
     @deferred
     async def _read(self, question: _Question) -> Report:
         wanted, agent = question
-        tallies = Tallies(wanted, agent)
-        for bucket in wanted.buckets(self._now(), self._zone):
-            await self._database.read_in_thread(_reading(tallies, bucket))
+        buckets = wanted.buckets(self._now(), self._zone)
+        tallies = Tallies(wanted, buckets, agent)
+        some = _reading(tallies, iter(buckets), agent)
+        while await self._database.read_in_thread(some):
+            pass
         exist = self._agents.names()
+        whole = buckets[0].start, buckets[-1].end
+        took = await self._database.read_in_thread(
+            lambda connection: TurnFigures.took_by_agent(connection, *whole)
+        )
+        # It is put together there, too: that takes longer than the reactor can wait.
         return await self._database.read_in_thread(
-            lambda connection: tallies.report(TurnFigures.running(connection), exist)
+            lambda connection: tallies.report(
+                took,
+                TurnFigures.waited_by_agent(connection, *whole),
+                TurnFigures.running(connection),
+                exist,
+            )
         )
 
 
-def _reading(tallies: Tallies, bucket: Bucket) -> Callable[[Connection], None]:
-    """Read a bucket and add it up, on the reading thread: both can take some time."""
+def _reading(
+    tallies: Tallies, left: Iterator[Bucket], agent: str | None
+) -> Callable[[Connection], bool]:
+    """Read the next buckets and add them up; answers whether some may be left."""
 
-    def read(connection: Connection) -> None:
-        span = bucket.start, bucket.end
-        tallies.take(
-            bucket,
-            TurnFigures.sums(connection, *span),
-            TurnFigures.took(connection, *span),
-            TurnFigures.waited(connection, *span),
-        )
+    def read(connection: Connection) -> bool:
+        until = perf_counter() + AT_ONCE
+        for bucket in left:
+            span = bucket.start, bucket.end
+            tallies.take(
+                bucket,
+                TurnFigures.sums(connection, *span),
+                TurnFigures.took(connection, *span, agent),
+                TurnFigures.waited(connection, *span, agent),
+            )
+            if perf_counter() >= until:
+                return True
+        return False
 
     return read

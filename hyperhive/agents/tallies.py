@@ -1,66 +1,51 @@
 """Add up what the store has counted, bucket by bucket, into the figures of a window. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, groupby
+from operator import itemgetter
 
 import attrs
 
-from hyperhive.agents.events import add
 from hyperhive.agents.figures import AgentFigures, Figures, Report, Spread
 from hyperhive.agents.windows import Bucket, Window
 from hyperhive.messages.interfaces import Usage
-from hyperhive.store.turn_figures import Lengths, TurnSums
+from hyperhive.store.turn_figures import AgentLengths, Lengths, TurnSums
 
 
 @attrs.define
 class Tally:
-    """Turns of somebody, in some time."""
+    """Turns of somebody in some time, being added up.
+
+    It has a row for each agent and outcome of each bucket: there are thousands.
+    """
 
     outcomes: Counter[str] = attrs.field(factory=Counter)
-    usage: Usage = attrs.field(factory=Usage)
-    took: Counter[int] = attrs.field(factory=Counter)
-    waited: Counter[int] = attrs.field(factory=Counter)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float | None = None
 
     def count(self, sums: TurnSums) -> None:
         """Add turns."""
         self.outcomes[sums.outcome] += sums.turns
-        self.usage = add(
-            self.usage,
-            Usage(
-                sums.input_tokens,
-                sums.output_tokens,
-                sums.cache_read_tokens,
-                sums.cache_write_tokens,
-                cost_usd=sums.cost_usd,
-            ),
-        )
+        self.input_tokens += sums.input_tokens
+        self.output_tokens += sums.output_tokens
+        self.cache_read_tokens += sums.cache_read_tokens
+        self.cache_write_tokens += sums.cache_write_tokens
+        self.cost_usd = _sum(self.cost_usd, sums.cost_usd)
 
-    def figures(self) -> Figures:
+    def figures(self, took: Spread | None, waited: Spread | None) -> Figures:
         """What it comes to."""
-        return Figures(
-            dict(sorted(self.outcomes.items())),
-            self.usage,
-            spread(self.took),
-            spread(self.waited),
+        usage = Usage(
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            cost_usd=self.cost_usd,
         )
-
-
-def spread(lengths: Counter[int]) -> Spread | None:
-    """Percentiles of lengths, each with how often it occurred; ``None`` of nothing."""
-    ordered, total = sorted(lengths.items()), lengths.total()
-    if not total:
-        return None
-
-    def rank(percent: int) -> int:
-        passed = accumulate(times for _, times in ordered)
-        return next(
-            length
-            for (length, _), up_to in zip(ordered, passed, strict=True)
-            if up_to * 100 >= total * percent
-        )
-
-    return Spread(rank(50), rank(95))
+        return Figures(dict(sorted(self.outcomes.items())), usage, took, waited)
 
 
 class Tallies:
@@ -69,13 +54,19 @@ class Tallies:
     :param agent: whose buckets and total are wanted; ``None``: everybody's.
     """
 
-    def __init__(self, window: Window, agent: str | None) -> None:
+    def __init__(
+        self, window: Window, buckets: Sequence[Bucket], agent: str | None
+    ) -> None:
         self._window = window
+        self._all_buckets = buckets
         self._agent = agent
         self._total = Tally()
-        self._buckets: list[tuple[Bucket, Tally]] = []
-        self._agents: dict[str, list[Tally]] = {}
-        self._wholes: dict[str, Tally] = {}
+        self._took: Counter[int] = Counter()
+        self._waited: Counter[int] = Counter()
+        self._buckets: list[tuple[Bucket, Figures]] = []
+        self._agents: dict[str, Tally] = {}
+        self._turns: dict[str, list[int]] = {}
+        self._costs: dict[str, list[float | None]] = {}
 
     def take(
         self,
@@ -84,71 +75,98 @@ class Tallies:
         took: Lengths,
         waited: Lengths,
     ) -> None:
-        """Add the next bucket."""
-        tally = Tally()
-        self._buckets.append((bucket, tally))
+        """Add the next bucket.
+
+        :param took: only of whom buckets are wanted, as ``waited``.
+        """
+        tally, place = Tally(), len(self._buckets)
         for one in sums:
-            whole = self._wholes.setdefault(one.agent, Tally())
-            whole.count(one)
-            self._of_bucket(one.agent).count(one)
+            if one.agent not in self._agents:
+                self._meet(one.agent)
+            self._agents[one.agent].count(one)
+            self._turns[one.agent][place] += one.turns
+            costs = self._costs[one.agent]
+            costs[place] = _sum(costs[place], one.cost_usd)
             if self._wants(one.agent):
                 tally.count(one)
                 self._total.count(one)
-        for lengths, part in ((took, _took), (waited, _waited)):
-            for agent, length, times in lengths:
-                part(self._wholes[agent])[length] += times
-                if self._wants(agent):
-                    part(tally)[length] += times
-                    part(self._total)[length] += times
+        figures = tally.figures(spread(took), spread(waited))
+        self._buckets.append((bucket, figures))
+        for lengths, total in ((took, self._took), (waited, self._waited)):
+            for length, times in lengths:
+                total[length] += times
 
-    def report(self, running: Sequence[str], exist: Sequence[str]) -> Report:
-        """What it comes to.
+    def report(
+        self,
+        took: AgentLengths,
+        waited: AgentLengths,
+        running: Sequence[str],
+        exist: Sequence[str],
+    ) -> Report:
+        """What it comes to, when every bucket was taken.
 
+        :param took: of the whole window, as ``waited``.
         :param running: who is in a turn.
         :param exist: who exists.
         """
-        names = sorted({*self._wholes, *exist})
+        for name in exist:
+            if name not in self._agents:
+                self._meet(name)
+        took_by, waited_by = dict(_by_agent(took)), dict(_by_agent(waited))
         return Report(
             self._window.name,
             self._window.bucket,
             self._agent,
             sum(map(self._wants, running)),
-            tuple((bucket, tally.figures()) for bucket, tally in self._buckets),
-            self._total.figures(),
+            tuple(self._buckets),
+            self._total.figures(
+                spread(sorted(self._took.items())), spread(sorted(self._waited.items()))
+            ),
             tuple(
-                self._row(name, name in running, name not in exist) for name in names
+                AgentFigures(
+                    name,
+                    name not in exist,
+                    name in running,
+                    tally.figures(took_by.get(name), waited_by.get(name)),
+                    tuple(self._turns[name]),
+                    tuple(self._costs[name]),
+                )
+                for name, tally in sorted(self._agents.items())
             ),
         )
 
-    def _row(self, name: str, running: bool, gone: bool) -> AgentFigures:
-        parts = self._agents.get(name, [])
-        parts = parts + [Tally()] * (len(self._buckets) - len(parts))
-        return AgentFigures(
-            name,
-            gone,
-            running,
-            self._wholes.get(name, Tally()).figures(),
-            tuple(part.outcomes.total() for part in parts),
-            tuple(part.usage.cost_usd for part in parts),
-        )
-
-    def _of_bucket(self, agent: str) -> Tally:
-        """An agent's tally in the newest bucket; none was made for those it was idle in."""
-        parts = self._agents.setdefault(agent, [])
-        while len(parts) < len(self._buckets):
-            parts.append(Tally())
-        return parts[-1]
+    def _meet(self, name: str) -> None:
+        self._agents[name] = Tally()
+        self._turns[name] = [0] * len(self._all_buckets)
+        self._costs[name] = [None] * len(self._all_buckets)
 
     def _wants(self, agent: str) -> bool:
         return self._agent in (None, agent)
 
 
-_Part = Callable[[Tally], Counter[int]]
+def spread(lengths: Sequence[tuple[int, int]]) -> Spread | None:
+    """Percentiles of lengths in their order, each with how often it occurred."""
+    passed = list(accumulate(times for _, times in lengths))
+    if not passed:
+        return None
+
+    def rank(percent: int) -> int:
+        return next(
+            length
+            for (length, _), up_to in zip(lengths, passed, strict=True)
+            if up_to * 100 >= passed[-1] * percent
+        )
+
+    return Spread(rank(50), rank(95))
 
 
-def _took(tally: Tally) -> Counter[int]:
-    return tally.took
+def _by_agent(lengths: AgentLengths) -> Iterator[tuple[str, Spread | None]]:
+    for agent, rows in groupby(lengths, itemgetter(0)):
+        yield agent, spread([(length, times) for _, length, times in rows])
 
 
-def _waited(tally: Tally) -> Counter[int]:
-    return tally.waited
+def _sum(one: float | None, other: float | None) -> float | None:
+    """The sum of what is known; ``None`` if that is nothing."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other

@@ -150,12 +150,16 @@ BROKER = (
     CREATE INDEX links_by_expiry ON links (expires_at);
     """,
     """
-    -- How long the message waited that a turn began with (seconds); NULL for a
-    -- compaction, and for a message that had been handed out before.
-    ALTER TABLE turns ADD COLUMN waited REAL;
+    -- How long its message waited (NULL for a compaction, and for a message that had
+    -- been handed out before), and how long it took: milliseconds, to two figures.
+    ALTER TABLE turns ADD COLUMN waited_ms INTEGER;
+    ALTER TABLE turns ADD COLUMN took_ms   INTEGER;
+    UPDATE turns SET took_ms =
+        CAST(CAST(printf('%.1e', MAX(ended_at - started_at, 0) * 1000) AS REAL) AS INTEGER)
+        WHERE ended_at IS NOT NULL;
     -- All that statistics are made of, so that the rows themselves stay unread.
     CREATE INDEX turns_ended ON turns (
-        ended_at, agent, outcome, started_at, waited, input_tokens, output_tokens,
+        ended_at, agent, outcome, took_ms, waited_ms, input_tokens, output_tokens,
         cache_read_tokens, cache_write_tokens, cost_usd
     ) WHERE ended_at IS NOT NULL;
     """,

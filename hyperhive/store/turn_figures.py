@@ -16,6 +16,8 @@ _BETWEEN = (
     "WHERE ended_at IS NOT NULL AND ended_at >= ? AND ended_at < ?"
 )
 
+_OF = "AND agent = ?"
+
 
 @frozen
 class TurnSums:
@@ -44,8 +46,10 @@ class DaySums:
     cost_usd: float | None
 
 
-#: How often each length of time occurred: agent, milliseconds, how often.
-Lengths = list[tuple[str, int, int]]
+#: Lengths of time (milliseconds, to two figures), each with how often it occurred.
+Lengths = list[tuple[int, int]]
+#: The same by agent, in the order of agents and lengths.
+AgentLengths = list[tuple[str, int, int]]
 
 
 class TurnFigures:
@@ -65,14 +69,32 @@ class TurnFigures:
         return [TurnSums(*values) for values in rows]
 
     @staticmethod
-    def took(connection: sqlite3.Connection, start: float, end: float) -> Lengths:
-        """How long turns took, to two significant figures, by agent."""
-        return _lengths(connection, "ended_at - started_at", start, end)
+    def took(
+        connection: sqlite3.Connection, start: float, end: float, agent: str | None
+    ) -> Lengths:
+        """How long turns took, of an agent or of all."""
+        return _lengths(connection, "took_ms", start, end, agent)
 
     @staticmethod
-    def waited(connection: sqlite3.Connection, start: float, end: float) -> Lengths:
-        """How long the messages waited that turns began with, to two figures."""
-        return _lengths(connection, "waited", start, end)
+    def waited(
+        connection: sqlite3.Connection, start: float, end: float, agent: str | None
+    ) -> Lengths:
+        """How long the messages waited that turns began with, of an agent or of all."""
+        return _lengths(connection, "waited_ms", start, end, agent)
+
+    @staticmethod
+    def took_by_agent(
+        connection: sqlite3.Connection, start: float, end: float
+    ) -> AgentLengths:
+        """How long each agent's turns took."""
+        return _agent_lengths(connection, "took_ms", start, end)
+
+    @staticmethod
+    def waited_by_agent(
+        connection: sqlite3.Connection, start: float, end: float
+    ) -> AgentLengths:
+        """How long each agent's messages waited."""
+        return _agent_lengths(connection, "waited_ms", start, end)
 
     @staticmethod
     def by_agent(connection: sqlite3.Connection, start: float) -> list[DaySums]:
@@ -120,27 +142,25 @@ class TurnFigures:
 
 
 def _lengths(
-    connection: sqlite3.Connection, seconds: str, start: float, end: float
+    connection: sqlite3.Connection,
+    column: str,
+    start: float,
+    end: float,
+    agent: str | None,
 ) -> Lengths:
-    """Count equal lengths of time: what two figures make equal are some 90 a decade.
-
-    A clock that was set back makes some negative: those took no time.
-    """
+    whose, values = ("", (start, end)) if agent is None else (_OF, (start, end, agent))
     return connection.execute(
-        f"SELECT agent, {_TWO_FIGURES} AS ms, COUNT(*) FROM "  # noqa: S608  # the text is ours
-        f"(SELECT agent, CAST(ROUND(MAX({seconds}, 0) * 1000) AS INTEGER) AS ms "
-        f"{_BETWEEN} AND {seconds} IS NOT NULL) GROUP BY agent, 2",
-        (start, end),
+        f"SELECT {column}, COUNT(*) {_BETWEEN} {whose} "
+        f"AND {column} IS NOT NULL GROUP BY {column}",
+        values,
     ).fetchall()
 
 
-def _two_figures() -> str:
-    """``ms`` rounded to two significant figures, for SQLite, which has no logarithm everywhere."""
-    cases = [
-        f"WHEN ms < {100 * step} THEN (ms + {step // 2}) / {step} * {step}"
-        for step in (10**power for power in range(9))
-    ]
-    return f"CASE {' '.join(cases)} ELSE {10**10} END"
-
-
-_TWO_FIGURES = _two_figures()
+def _agent_lengths(
+    connection: sqlite3.Connection, column: str, start: float, end: float
+) -> AgentLengths:
+    return connection.execute(
+        f"SELECT agent, {column}, COUNT(*) {_BETWEEN} "
+        f"AND {column} IS NOT NULL GROUP BY agent, {column} ORDER BY agent, {column}",
+        (start, end),
+    ).fetchall()

@@ -14,8 +14,6 @@ class TurnRow:
     :param ended_at: ``None`` while it runs.
     :param session_id: claude's session.
     :param context: tokens of the last inference; the others are sums.
-    :param waited: how long its message waited (seconds), if it was never handed out
-        before.
     """
 
     id: int
@@ -33,7 +31,6 @@ class TurnRow:
     cache_write_tokens: int = 0
     context: int | None = None
     cost_usd: float | None = None
-    waited: float | None = None
 
 
 @frozen(kw_only=True)
@@ -56,6 +53,11 @@ class TurnEnding:
 _MAX_ID = 2**63 - 1
 _COLUMNS = ", ".join(field.name for field in attrs.fields(TurnRow))
 _ENDING = ", ".join(f"{field.name} = ?" for field in attrs.fields(TurnEnding))
+#: A length of time in milliseconds, to two significant figures: so that there are only
+#: some ninety of them a decade to be counted. A clock that was set back makes none.
+_ROUNDED = "CAST(CAST(printf('%.1e', MAX({}, 0) * 1000) AS REAL) AS INTEGER)"
+_WAITED = _ROUNDED.format("?")
+_TOOK = _ROUNDED.format("? - started_at")
 
 
 class TurnTable:
@@ -87,15 +89,19 @@ class TurnTable:
     @staticmethod
     def waited(connection: sqlite3.Connection, id: int, seconds: float) -> None:
         """Note how long the message waited that a turn began with."""
-        connection.execute("UPDATE turns SET waited = ? WHERE id = ?", (seconds, id))
+        connection.execute(
+            f"UPDATE turns SET waited_ms = {_WAITED} WHERE id = ?",  # noqa: S608  # the text is ours
+            (seconds, id),
+        )
 
     @staticmethod
     def end(connection: sqlite3.Connection, id: int, ending: TurnEnding) -> bool:
         """End a turn, if it runs; whether it did."""
         return bool(
             connection.execute(
-                f"UPDATE turns SET {_ENDING} WHERE id = ? AND ended_at IS NULL",  # noqa: S608  # the columns are ours
-                (*attrs.astuple(ending), id),
+                f"UPDATE turns SET {_ENDING}, took_ms = {_TOOK} "  # noqa: S608  # the columns are ours
+                "WHERE id = ? AND ended_at IS NULL",
+                (*attrs.astuple(ending), ending.ended_at, id),
             ).rowcount
         )
 
@@ -105,9 +111,9 @@ class TurnTable:
     ) -> int:
         """End every turn that runs; answers how many."""
         return connection.execute(
-            "UPDATE turns SET ended_at = ?, outcome = ?, note = ? "
-            "WHERE ended_at IS NULL",
-            (ended_at, outcome, note),
+            "UPDATE turns SET ended_at = ?, outcome = ?, note = ?, "  # noqa: S608  # the text is ours
+            f"took_ms = {_TOOK} WHERE ended_at IS NULL",
+            (ended_at, outcome, note, ended_at),
         ).rowcount
 
     @staticmethod
