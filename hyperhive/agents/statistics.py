@@ -21,8 +21,8 @@ from hyperhive.names import check_agent_name, mailbox_owner
 from hyperhive.store.database import Database
 from hyperhive.store.turn_figures import TurnFigures
 
-#: An answer is given again for so many times as long as it took: the reading thread is
-#: busy with statistics for a tenth of its time at most, however often they are asked for.
+#: An answer is given again for so many times as long as it took: a question keeps the
+#: reading thread busy for a tenth of its time at most, however often it is asked.
 REST = 9.0
 #: How long buckets are read before another read has its turn (seconds).
 AT_ONCE = 0.02

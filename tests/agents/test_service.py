@@ -268,6 +268,27 @@ class TurnTests(SwarmTestCase):
         self.assertEqual((end["turn"], end["outcome"]), (start["turn"], "ok"))
         self.assertEqual(end["agent"], "bob")
 
+    def test_today(self) -> None:
+        """What its turns cost today is in its status at their end, and after a restart."""
+        used = {"inputTokens": 1, "outputTokens": 2, "costUSD": 0.25}
+        costly = {**RESULT, "model_usage_since_last_result": {"m-1": used}}
+        status = self.agents.status("bob")
+        self.assertEqual((status.turns_today, status.cost_today), (0, 0.0))
+        for _ in range(2):
+            self.send("hello")
+            self.say(INIT, costly)
+        status = self.agents.status("bob")
+        self.assertEqual((status.turns_today, status.cost_today), (2, 0.5))
+        self.clock.advance(1)
+        row = [one for one in self.of_kind("agent_state") if one["name"] == "bob"][-1]
+        self.assertEqual((row["turns_today"], row["cost_today"]), (2, 0.5))
+        self.launch()
+        status = self.agents.status("bob")
+        self.assertEqual((status.turns_today, status.cost_today), (2, 0.5))
+        self.clock.advance(86_400)
+        status = self.agents.status("bob")
+        self.assertEqual((status.turns_today, status.cost_today), (0, 0.0))
+
     def test_history(self) -> None:
         """What was shown is stored, and comes back in pages."""
         self.send("hello")

@@ -54,6 +54,21 @@ class BeginTests(BrokerCase):
         self.assertIsNone(self.successResultOf(self.broker.begin_turn("bob")))
         self.assertEqual(self.successResultOf(self.broker.turns("bob")), [])
 
+    def test_waited(self) -> None:
+        """How long its message waited is kept with the turn, but only of a fresh message."""
+        self.send()
+        self.clock.advance(2.5)
+        self.end(self.begin(), Outcome.FAILED)
+        self.clock.advance(60)
+        self.end(self.begin())
+        self.end(self.successResultOf(self.broker.begin_turn("bob", "compact")))
+        rows = self.do(
+            lambda connection: connection.execute(
+                "SELECT waited_ms FROM turns ORDER BY id"
+            ).fetchall()
+        )
+        self.assertEqual(rows, [(2500,), (None,), (None,)])
+
     def test_compaction(self) -> None:
         """A compaction is a turn without a message; what waits goes on waiting."""
         self.send()

@@ -1,7 +1,9 @@
 """Sums over turns, against sums made by hand."""
 
+import sqlite3
 from typing import Any
 
+from hyperhive.store.migrations import BROKER
 from hyperhive.store.turn_figures import DaySums, TurnFigures, TurnSums
 from hyperhive.store.turns import TurnEnding, TurnTable
 from tests.store.test_tables import TableCase
@@ -140,6 +142,24 @@ class TurnFiguresTests(TableCase):
         rows = self.connection.execute("SELECT id FROM turns ORDER BY id")
         self.assertEqual([id for (id,) in rows], sorted(kept))
         self.assertTrue(set(gone).isdisjoint(kept))
+
+    def test_migrated(self) -> None:
+        """Turns of an earlier hyperhive have their lengths, too."""
+        before = sqlite3.connect(":memory:", isolation_level=None)
+        self.addCleanup(before.close)
+        number = next(
+            number for number, script in enumerate(BROKER) if "took_ms" in script
+        )
+        for script in BROKER[:number]:
+            before.executescript(script)
+        before.execute(
+            "INSERT INTO turns (agent, kind, started_at, ended_at, outcome) "
+            "VALUES ('bob', 'message', 10, 22.34, 'ok'), "
+            "('bob', 'message', 30, NULL, NULL)"
+        )
+        for script in BROKER[number:]:
+            before.executescript(script)
+        self.assertEqual(TurnFigures.took(before, 0.0, 100.0, None), [(12_000, 1)])
 
     def test_known(self) -> None:
         """Whether anything is kept of an agent."""
