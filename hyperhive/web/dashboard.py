@@ -90,7 +90,7 @@ class Dashboard:
     def stats_page(self, request: Request) -> bytes:
         """The charts. Which ones is in the query, which the page itself reads."""
         page = self._templates.render("stats.html", facts=self._context.facts)
-        return answer_text(request, "text/html", page)
+        return answer_page(request, page)
 
     @app.route("/api/stats", methods=["GET"])
     async def stats(self, request: Request) -> bytes:

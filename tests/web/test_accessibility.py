@@ -87,6 +87,16 @@ PAGES = {
     "agent, working": Page("agent/alice/"),
     "agent, parked": Page("agent/carol/"),
     "agent, needs login": Page("agent/dora/"),
+    "statistics": Page("stats?window=30d"),
+    "statistics, read by keys": Page(
+        "stats?agent=alice",
+        act="document.querySelectorAll('.chart details').forEach((one) => (one.open = true));"
+        " document.querySelector('.plot').focus();"
+        " document.querySelector('.plot').dispatchEvent("
+        "new KeyboardEvent('keydown', {key: 'End'}))",
+        after="document.querySelector('.tip:not([hidden])')",
+    ),
+    "statistics, nothing": Page("stats?window=24h&agent=frank"),
 }
 #: Width, height and scheme of the looks.
 LOOKS = (

@@ -94,7 +94,7 @@ class WireTests(WebCase):
 
     def test_first_paint(self) -> None:
         """The dashboard and all that it loads at once fit into the budget."""
-        for page in ("/", "/agent/alice/", "/login"):
+        for page in ("/", "/agent/alice/", "/login", "/stats"):
             sizes = self.sizes(page)
             self.assertLess(sum(sizes.values()), BUDGET, sizes)
             self.assertGreater(len(sizes), 3, sizes)
@@ -134,7 +134,7 @@ class OriginTests(TestCase):
         home = stage.hive.web.url
         async with Chromium(reactor) as browser:
             await browser.go(stage.hive.web.login_url())
-            for path in ("", "agent/alice/", "agent/dora/"):
+            for path in ("", "agent/alice/", "agent/dora/", "stats"):
                 await browser.go(f"{home}{path}")
                 await browser.until(
                     "document.getElementById('connection').dataset.state === 'live'"

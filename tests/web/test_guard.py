@@ -8,7 +8,7 @@ from hyperhive.web.login import MAX_WRONG
 from tests.web.support import WebCase
 
 #: Every address behind the login, by what a stranger gets: a page, or an error.
-PAGES = ("/", "/agent/alice", "/agent/alice/")
+PAGES = ("/", "/stats", "/agent/alice", "/agent/alice/")
 GETS = (
     "/api/state",
     "/api/messages",

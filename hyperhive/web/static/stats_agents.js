@@ -35,7 +35,7 @@ export class AgentTable {
   take(report) {
     this.#rows = report.agents.filter(({ turns, gone }) => turns || !gone);
     this.chosen = report.agent;
-    byId("agents").hidden = !this.#rows.length;
+    byId("by-agent").hidden = !this.#rows.length;
     this.#draw();
   }
 
