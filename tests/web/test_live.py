@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.tcp import Server
 from twisted.trial.unittest import TestCase
@@ -111,6 +112,26 @@ class SharedStreamTests(BrowserCase):
         await self.is_(tab, "live")
         await self.live()
         await self.browser.until("document.getElementById('outage').hidden")
+
+    @deferred
+    async def test_another_version(self) -> None:
+        """A page of an earlier version says so, and is reloaded by a click."""
+        await self.lose()
+        facts = evolve(self.hive.context.facts, version="7.7.7")
+        self.hive.context = evolve(self.hive.context, facts=facts)
+        await self.restart()
+        await self.live()
+        await self.browser.run(
+            "dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))"
+        )
+        await self.sees("#outage", "The hive runs 7.7.7 now.")
+        await self.live()
+        self.assertFalse(
+            await self.browser.run("document.getElementById('outage').hidden")
+        )
+        await self.click("#outage button", "reload")
+        await self.browser.until("!document.getElementById('outage')")
+        await self.sees(".facts", "7.7.7")
 
     @deferred
     async def test_a_stream_of_its_own(self) -> None:

@@ -35,9 +35,11 @@ const typing = (node) => node.closest?.("input:not([type=checkbox], [type=radio]
 // The address of the dashboard as this page knows it.
 const home = () => document.querySelector(".bar.shell")?.dataset.home ?? "";
 
-// Go to a part of the dashboard, on whatever page.
+const onDashboard = (id) => (document.body.classList.contains("dashboard") ? byId(id) : null);
+
+// Go to a part of the dashboard, from whatever page.
 export function jump(id) {
-  const place = byId(id);
+  const place = onDashboard(id);
   if (!place) {
     location.assign(`${home()}#${id}`);
     return;
@@ -51,7 +53,7 @@ export function jump(id) {
 
 // Go to one row of a list of the dashboard, or to the list if the row is not there.
 export function jumpTo(list, key) {
-  const row = byId(list)?.querySelector(`[data-key="${CSS.escape(String(key))}"]`);
+  const row = onDashboard(list)?.querySelector(`[data-key="${CSS.escape(String(key))}"]`);
   if (row) focus(row);
   else jump(list);
 }

@@ -35,7 +35,7 @@ class Known {
       this.agent = state.agent.name;
       this.agents.set(state.agent.name, state.agent);
     }
-    if (!state.agents) return;
+    if (!state.agents || !state.approvals) return; // another page's
     this.whole = true;
     refill(this.agents, state.agents, "name");
     refill(this.approvals, state.approvals.filter(pending), "id");
