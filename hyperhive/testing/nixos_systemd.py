@@ -39,6 +39,8 @@ POWEROFF, REBOOT = signal.SIGRTMIN + 3, signal.SIGRTMIN + 5
 AT_REST = ("inactive", "failed")
 #: Its exit statuses for them.
 OFF, AGAIN = 0, 133
+#: Where a container finds the system that it runs.
+CURRENT = "/run/current-system"
 #: The mark of a container's processes, and of a unit's: systemd sets this variable too.
 MARK = "INVOCATION_ID"
 
@@ -406,7 +408,11 @@ class Init:
             if "/" in program
             else [f"{folder}/{program}" for folder in search.split(":")]
         )
+        system = self.files.variables().get("SYSTEM_PATH", "")
         for candidate in candidates:
+            # The one folder that is a container's own although nothing is isolated.
+            if candidate.startswith(f"{CURRENT}/"):
+                candidate = system + candidate.removeprefix(CURRENT)
             with contextlib.suppress(OSError):
                 os.execve(candidate, request["argv"], environment)  # no shell is wanted
         os._exit(203)

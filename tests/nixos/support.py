@@ -12,6 +12,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 #: In nixpkgs' place.
 STUB = Path(__file__).parent / "stub"
+#: What is claude there.
+CLAUDE = ROOT / "hyperhive" / "demo" / "agent.py"
 #: What the hive's flake is made of, as far as Nix reads it.
 FLAKE = ("flake.nix", "nixos", "hyperhive/__init__.py")
 
@@ -58,6 +60,7 @@ class Nix:
         self.folder = folder
         self.stub = folder / "stub"
         shutil.copytree(STUB, self.stub)
+        shutil.copy(CLAUDE, self.stub / "claude.py")
         self.environment = {
             "HOME": str(folder),
             "NIX_CONF_DIR": str(settings),

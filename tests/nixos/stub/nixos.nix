@@ -1,4 +1,5 @@
-# The options of NixOS that the hive sets, and a system that holds its /etc.
+# The options of NixOS that the hive sets, and a system that holds its /etc and its
+# programs, and boots the systemd that it finds.
 {
   config,
   lib,
@@ -64,6 +65,16 @@ in
               mkdir -p "$(dirname "$out/etc/$name")"
               ln -s "$file" "$out/etc/$name"
             done
+            mkdir -p "$out/sw/bin"
+            for package in $packages; do
+              [ ! -d "$package/bin" ] || ln -s "$package"/bin/* "$out/sw/bin/"
+            done
+            {
+              echo '#!/bin/sh'
+              echo "ln -sfn $out /run/current-system"
+              echo 'exec /usr/lib/systemd/systemd'
+            } > "$out/init"
+            chmod +x "$out/init"
           ''
         ];
       };

@@ -27,11 +27,31 @@ let
       inherit pname;
       version = "1";
     };
+  # A claude that can be run: the scripted agent, which the tests put here.
+  claude =
+    derivation {
+      name = "claude-code-1";
+      inherit system;
+      agent = ./claude.py;
+      builder = "/bin/sh";
+      args = [
+        "-c"
+        ''
+          PATH=/usr/bin:/bin
+          mkdir -p "$out/bin"
+          { echo '#!/usr/bin/python3 -IS'; cat "$agent"; } > "$out/bin/claude"
+          chmod +x "$out/bin/claude"
+        ''
+      ];
+    }
+    // {
+      pname = "claude-code";
+      version = "1";
+    };
   named = names: builtins.listToAttrs (map (name: { inherit name; value = stub name; }) names);
 in
 named [
   "bubblewrap"
-  "claude-code"
   "gitMinimal"
   "gnumake"
   "nix"
@@ -43,6 +63,7 @@ named [
   "util-linux"
 ]
 // {
+  claude-code = claude;
   stdenv.hostPlatform = { inherit system; };
   lib = {
     licenses.mit.spdxId = "MIT";
