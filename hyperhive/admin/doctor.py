@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import stat
-import subprocess
 import sys
 import tempfile
 from argparse import Namespace
@@ -14,13 +12,13 @@ from typing import Any
 
 import attrs
 import treq
-from attrs import frozen
 from twisted.internet import asyncioreactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 from twisted.web.client import Agent
 
+from hyperhive.admin import programs
 from hyperhive.admin.client import (
     REFUSED,
     USAGE,
@@ -29,40 +27,18 @@ from hyperhive.admin.client import (
     MissingSocket,
     find_socket,
 )
-from hyperhive.admin.console import Console, clean, one_line
+from hyperhive.admin.console import Console, clean
+from hyperhive.admin.findings import NOTE, OK, PROBLEM, Finding
 from hyperhive.admin.words import duration
-from hyperhive.agents.executable import NoClaude, resolve
-from hyperhive.containers.choose import automatic, choose_driver
+from hyperhive.containers.choose import choose_driver
 from hyperhive.containers.interfaces import DriverError
-from hyperhive.containers.nixos import NixosDriver
 from hyperhive.deferreds import deferred
 from hyperhive.settings import Settings, SettingsError, flag_fields, load_settings
 
-#: The oldest Python that will do.
-PYTHON = (3, 11)
-#: How long claude may take to say its version (seconds).
-VERSION_SECONDS = 20
 #: How long the dashboard may take to answer (seconds).
 HEALTH_SECONDS = 5.0
 
-#: What a finding can be; only a problem counts.
-OK, NOTE, PROBLEM = "ok", "note", "problem"
 _STYLES = {OK: "green", NOTE: "yellow", PROBLEM: "red"}
-
-
-@frozen
-class Finding:
-    """One line of the report.
-
-    :param mark: :data:`OK`, :data:`NOTE` or :data:`PROBLEM`.
-    :param remedy: what to do about a problem, where the text does not say it.
-    """
-
-    subject: str
-    mark: str
-    text: str
-    remedy: str | None = None
-
 
 Tell = Callable[[Finding], None]
 
@@ -92,10 +68,10 @@ def doctor(console: Console, options: Namespace, socket: str | None, raw: bool) 
 
 
 def host_findings(settings: Settings) -> Iterator[Finding]:
-    """What can be seen without asking anybody but claude for its version."""
-    yield _python(sys.version_info[:3])
-    yield _claude(settings)
-    yield from _programs(_needed(settings))
+    """What can be seen without asking anything but programs for their versions."""
+    yield programs.python(sys.version_info[:3])
+    yield programs.claude(settings)
+    yield from programs.others(settings)
     yield _folder("state", settings.state_dir, "--state-dir", private=True)
     yield _folder("run", settings.run_dir, "--run-dir", private=False)
 
@@ -158,76 +134,6 @@ def _settings(options: Namespace) -> Settings:
         return load_settings(flags, Path(options.config) if options.config else None)
     except SettingsError as error:
         raise Failed(str(error), USAGE) from None
-
-
-def _python(version: tuple[int, ...]) -> Finding:
-    text = ".".join(str(part) for part in version)
-    if version[:2] < PYTHON:
-        oldest = ".".join(str(part) for part in PYTHON)
-        return Finding(
-            "python", PROBLEM, f"{text} is too old", f"use {oldest} or newer"
-        )
-    return Finding("python", OK, text)
-
-
-def _claude(settings: Settings) -> Finding:
-    try:
-        executable = resolve(settings, _on_nixos(settings))
-    except NoClaude as error:
-        return Finding("claude", PROBLEM, str(error))
-    if executable.demo:
-        return Finding("claude", NOTE, "a demo: agents are run by a scripted stand-in")
-    path = executable.version_source
-    if path is None:
-        return Finding("claude", OK, "each agent's own system has one")
-    remedy = "install it anew (npm install -g @anthropic-ai/claude-code) or name another with --claude PATH"
-    try:
-        done = subprocess.run(
-            [path, "--version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=VERSION_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        text = f"{path} has not said its version within {VERSION_SECONDS} s"
-        return Finding("claude", PROBLEM, text, remedy)
-    except OSError as error:
-        text = f"{path} can't be run: {error.strerror}"
-        return Finding("claude", PROBLEM, text, remedy)
-    said = one_line(done.stdout.decode("utf-8", "replace"))
-    if done.returncode != 0 or "Claude Code" not in said:
-        text = f"{path} --version says {said or 'nothing'!r} (status {done.returncode})"
-        return Finding("claude", PROBLEM, text, remedy)
-    return Finding("claude", OK, f"{said}, {path}")
-
-
-def _on_nixos(settings: Settings) -> bool:
-    chosen = settings.containers
-    return (automatic() if chosen == "auto" else chosen) == NixosDriver.name
-
-
-def _needed(settings: Settings) -> dict[str, tuple[str, str]]:
-    """Programs of the host: what for, and what to do where there are none."""
-    git = {"git": ("configurations are git commits", "install the package git")}
-    if _on_nixos(settings):
-        remedy = "set boot.enableContainers = true, and nix.enable = true"
-        return {
-            **git,
-            "nix": ("it builds agents' systems", remedy),
-            "nixos-container": ("it makes agents' containers", remedy),
-        }
-    why = "agents reach the hive's tools through it"
-    return {**git, "socat": (why, "install the package socat")}
-
-
-def _programs(needed: Mapping[str, tuple[str, str]]) -> Iterator[Finding]:
-    for name, (why, remedy) in needed.items():
-        found = shutil.which(name)
-        if found is None:
-            yield Finding(name, PROBLEM, f"there is none, and {why}", remedy)
-        else:
-            yield Finding(name, OK, found)
 
 
 def _folder(subject: str, path: Path, flag: str, private: bool) -> Finding:

@@ -17,10 +17,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
 
-from hyperhive.admin import doctor
+from hyperhive.admin import doctor, programs
 from hyperhive.admin.cli import make_parser
 from hyperhive.admin.client import USAGE, Failed
-from hyperhive.admin.doctor import NOTE, OK, PROBLEM, Finding, host_findings
+from hyperhive.admin.doctor import host_findings
+from hyperhive.admin.findings import NOTE, OK, PROBLEM, Finding
 from hyperhive.admin.service import AdminService
 from hyperhive.containers.interfaces import Denied, Probe
 from hyperhive.deferreds import deferred
@@ -76,8 +77,8 @@ class HostTests(SynchronousTestCase):
 
     def test_python(self) -> None:
         """An old Python."""
-        self.assert_problem(doctor._python((3, 10, 9)), "3.10.9", "3.11 or newer")
-        self.assertEqual(doctor._python((4, 0, 0)).mark, OK)
+        self.assert_problem(programs.python((3, 10, 9)), "3.10.9", "3.11 or newer")
+        self.assertEqual(programs.python((4, 0, 0)).mark, OK)
 
     def test_no_claude(self) -> None:
         """A claude that is not there."""
@@ -119,11 +120,12 @@ class HostTests(SynchronousTestCase):
 
     def test_nixos(self) -> None:
         """There, containers bring claude and socat; the host needs what makes them."""
-        for name in ("nix", "nixos-container"):
-            self.program(name, "true")
+        self.program("nix", "echo 'nix (Nix) 2.18.1'")
+        self.program("nixos-container", "exit 1")  # it has no --version
         found = self.found(containers="nixos")
         self.assertEqual({one.mark for one in found.values()}, {OK})
         self.assertIn("own system", found["claude"].text)
+        self.assertIn("2.18.1", found["nix"].text)
         self.assertNotIn("socat", found)
         (self.path / "nixos-container").unlink()
         problem = self.found(containers="nixos")["nixos-container"]
@@ -133,6 +135,22 @@ class HostTests(SynchronousTestCase):
         """Without it nothing can be deployed."""
         self.patch(os, "environ", {**os.environ, "PATH": str(self.folder)})
         self.assert_problem(self.found(demo=True)["git"], "commits", "install")
+
+    def test_versions(self) -> None:
+        """One that is too old is told apart from one that does not say, and from a newer one."""
+        for said, words in (
+            ("git version 2.35.8", ("2.35.8", "too old", "2.36 or newer")),
+            ("git version unknown", ("does not say", "2.36 or newer")),
+            ("a gitty thing", ("does not say",)),
+            ("nothing of it", ("says 'nothing of it'",)),
+        ):
+            self.program("git", f"echo '{said}'")
+            self.assert_problem(self.found(demo=True)["git"], *words)
+        self.program("git", "echo 'git version 2.100.0.windows.1'")
+        self.assertEqual(self.found(demo=True)["git"].mark, OK)
+        self.program("nix", "echo 'nix (Nix) 2.3.16'")
+        problem = self.found(containers="nixos")["nix"]
+        self.assert_problem(problem, "2.3.16", "too old", "nix 2.8 or newer")
 
     def test_folder_to_be_made(self) -> None:
         """A folder that is not there yet is fine where it can be made."""
