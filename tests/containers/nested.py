@@ -18,6 +18,7 @@ if __name__ == "__main__":
 
 import attrs
 from twisted.internet import reactor
+from twisted.python import reflect
 from twisted.trial import reporter, runner
 
 from hyperhive.containers import nixos
@@ -42,6 +43,11 @@ from tests.containers.programs import TestProgram
 from tests.containers.real import RealSuite
 from tests.containers.suite import NAME, PATH
 
+#: Whose tests there are.
+CLASSES = (
+    "tests.containers.nested.NestedTests",
+    "tests.containers.nested_hive.HiveTests",
+)
 #: systemd's own.
 ADDED = frozenset({"INVOCATION_ID", "LANG", "SYSTEMD_EXEC_PID"})
 
@@ -355,8 +361,15 @@ def _text(failure: Any) -> str:
 def main(names: list[str]) -> None:
     """Run the tests of these names, or all."""
     loader = runner.TestLoader()
-    prefix = f"tests.containers.nested.{NestedTests.__name__}"
-    suite = loader.loadByNames([f"{prefix}.{name}" for name in names] or [prefix])
+    suite = loader.loadByNames(
+        [
+            f"{prefix}.{name}"
+            for prefix in CLASSES
+            for name in names
+            if hasattr(reflect.namedAny(prefix), name)
+        ]
+        or CLASSES
+    )
     runner.TrialRunner(Reporter, workingDirectory="/tmp/trial").run(
         suite
     )  # in a host of its own

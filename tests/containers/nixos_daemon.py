@@ -4,7 +4,7 @@ import sys
 
 from hyperhive.containers.nixos import NixosDriver
 from tests.daemon import Daemon
-from tests.nixos.support import Nix
+from tests.nixos.support import ROOT, Nix
 
 
 class NixosDaemon(Daemon):
@@ -27,7 +27,11 @@ class NixosDaemon(Daemon):
         )
         super().__init__(
             *("--containers", "nixos", "--hive-flake", f"path:{hive}"),
-            environment={**nix.environment, "ANTHROPIC_API_KEY": "a-key-that-is-none"},
+            environment={
+                **nix.environment,
+                "ANTHROPIC_API_KEY": "a-key-that-is-none",
+                "PYTHONPATH": str(ROOT),
+            },
         )
         self._driver = driver
 
@@ -38,3 +42,8 @@ class NixosDaemon(Daemon):
             *(sys.executable, "-m", "tests.containers.nixos_hive"),
             *(self._driver.__module__, self._driver.__name__, *rest),
         ]
+
+    def spend_once(self, name: str, key: str) -> None:
+        """Let an agent's ``!once KEY`` do nothing from now on, whether it has got so far or not."""
+        notes = self.state / "agents" / name / "state"
+        (notes / f".demo-once-{key}").touch()

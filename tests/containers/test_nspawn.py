@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.containers import nested, nested_root
@@ -43,21 +44,23 @@ def outcomes() -> dict[str, str]:
 
 
 class NspawnTests(SynchronousTestCase):
-    """Tells of each test of :class:`~tests.containers.nested.NestedTests`."""
+    """Tells of each test of :data:`~tests.containers.nested.CLASSES`."""
 
 
-def _test(name: str) -> Callable[[NspawnTests], None]:
+def _test(name: str, of: type) -> Callable[[NspawnTests], None]:
     def test(self: NspawnTests) -> None:
-        reason = nested_root.why_not()
+        reason = nested_root.why_not() or getattr(of, "skip", None)
         if reason is not None:
             raise SkipTest(reason)
         wrong = outcomes().get(name, "It was not run.")
         self.assertEqual(wrong, "", wrong)
 
-    test.__doc__ = getattr(nested.NestedTests, name).__doc__
+    test.__doc__ = getattr(of, name).__doc__
     return test
 
 
-for _name in dir(nested.NestedTests):
-    if _name.startswith("test_"):
-        setattr(NspawnTests, _name, _test(_name))
+# By their names: a class that this module has would be run by itself.
+for _path in nested.CLASSES:
+    for _name in dir(namedAny(_path)):
+        if _name.startswith("test_"):
+            setattr(NspawnTests, _name, _test(_name, namedAny(_path)))

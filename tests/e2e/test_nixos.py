@@ -72,5 +72,6 @@ class NixosTests(SynchronousTestCase):
         self.hive.do(cmd="kill", name="bob")
         self.assertEqual(self.message(message)["state"], "queued")
         self.assertFalse(self.hive.status("bob")["running"])
+        self.hive.spend_once("bob", "x")
         self.hive.do(cmd="start", scope={"agent_names": ["bob"]})
         self.assertEqual(self.until_done(message)["body"], "again")
