@@ -28,6 +28,9 @@ format: $(VENV)/.dev ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+screenshots: $(VENV)/.test ## take pictures of every page into docs/screenshots
+	@$(BIN)/python -m tests.web.pictures docs/screenshots
+
 clean: ## remove what was built; .hive and .cache stay
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .coverage*
 

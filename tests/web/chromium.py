@@ -216,10 +216,13 @@ class Tab:
             features=[{"name": "prefers-color-scheme", "value": scheme}],
         )
 
-    async def picture(self, whole: bool = False) -> bytes:
-        """Take a picture of what is seen, or of the ``whole`` page, as PNG."""
+    async def picture(self, whole: bool = False, kind: str = "png") -> bytes:
+        """Take a picture of what is seen, or of the ``whole`` page.
+
+        :param kind: ``png`` or ``webp``.
+        """
         answer = await self._ask(
-            "Page.captureScreenshot", format="png", captureBeyondViewport=whole
+            "Page.captureScreenshot", format=kind, captureBeyondViewport=whole
         )
         return base64.b64decode(answer["data"])
 

@@ -1,7 +1,6 @@
-"""Serve the pages over an invented swarm: to look at them, and for the screenshots.
+"""Serve the pages over an invented swarm, to look at them.
 
-``python -m tests.web.stage`` prints a login link and plays on until interrupted;
-``--screenshots FOLDER`` takes pictures of the pages and ends.
+``python -m tests.web.stage`` prints a login link and plays on until interrupted.
 """
 
 import argparse
@@ -21,7 +20,7 @@ if "twisted.internet.reactor" not in sys.modules:
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall, deferLater, react
+from twisted.internet.task import LoopingCall, react
 
 from hyperhive.agents.interfaces import Tombstone
 from hyperhive.deferreds import deferred
@@ -29,7 +28,6 @@ from hyperhive.deploy.interfaces import Deployed
 from hyperhive.messages.interfaces import Outcome, TurnEnd, TurnRecord, Usage
 from hyperhive.settings import PortRange
 from hyperhive.times import rfc3339
-from tests.web.chromium import Chromium
 from tests.web.crowd import gather
 from tests.web.past import remember
 from tests.web.support import Hive
@@ -464,59 +462,12 @@ class Stage:
         stored.append(json.dumps({**own, **fields}).encode())
 
 
-_PAGES = (("dashboard", ""), ("agent", "agent/alice/"), ("stats", "stats?window=7d"))
-
-
-@deferred
-async def take_pictures(
-    clock: Any, stage: Stage, folder: Path, all_of_them: bool
-) -> None:
-    """Save pictures of the pages: those of the README, or every look that they have."""
-    looks = [("", 1440, 900, "dark")]
-    if all_of_them:
-        looks += [
-            ("-light", 1440, 900, "light"),
-            ("-phone", 390, 844, "dark"),
-            ("-phone-light", 390, 844, "light"),
-            ("-tablet", 820, 1180, "dark"),
-        ]
-    async with Chromium(clock) as browser:
-        home = stage.hive.web.url
-        await browser.go(stage.hive.web.login_url())
-        for suffix, width, height, scheme in looks:
-            await browser.look(width, height, scheme)
-            for name, path in _PAGES:
-                await browser.go(f"{home}{path}")
-                await deferLater(clock, 1.5)
-                picture = await browser.picture()
-                (folder / f"{name}{suffix}.png").write_bytes(picture)
-            if all_of_them and width == 390:
-                await browser.go(f"{home}")
-                await deferLater(clock, 1.0)
-                picture = await browser.picture(whole=True)
-                (folder / f"dashboard{suffix}-whole.png").write_bytes(picture)
-        await browser.look(390, 844)
-        await browser.go(await stage.link("approval", 1))
-        (folder / "decide.png").write_bytes(await browser.picture(whole=True))
-        if all_of_them:
-            await browser.go(home)
-            await browser.run(
-                "fetch('/logout', {method: 'POST', redirect: 'manual'}).then(() => null)"
-            )
-            await browser.go(f"{home}login")
-            (folder / "login.png").write_bytes(await browser.picture())
-
-
 def main(arguments: list[str]) -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", action="store_true")
-    parser.add_argument("--screenshots", type=Path)
     parser.add_argument("--crowd", type=int, default=0, help="so many more agents")
-    parser.add_argument("--all", action="store_true", help="every width and scheme")
     options = parser.parse_args(arguments)
-    if options.screenshots:
-        options.screenshots.mkdir(parents=True, exist_ok=True)
 
     @deferred
     async def run(clock: Any) -> None:
@@ -524,10 +475,6 @@ def main(arguments: list[str]) -> None:
             stage = Stage(clock, Path(folder), options.demo)
             await stage.open()
             gather(stage.hive, options.crowd, stage.began)
-            if options.screenshots:
-                await take_pictures(clock, stage, options.screenshots, options.all)
-                await stage.hive.web.stop()
-                return
             print(stage.hive.web.login_url(), flush=True)
             stage.play()
             await Deferred()
