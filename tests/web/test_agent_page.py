@@ -137,6 +137,37 @@ class WordsTests(PageCase):
         self.assertIsNone(await self.browser.run("window.pwned ?? null"))
 
     @deferred
+    async def test_calls(self) -> None:
+        """A call of a tool is a line in words; of a foreign one, its arguments by name."""
+        calls = (
+            (
+                "mcp__hyperhive__ask_operator",
+                {"question": "Which?", "options": ["a", "b"]},
+            ),
+            (
+                "mcp__hyperhive__request_apply_commit",
+                {"agent": "bob", "commit_ref": "4f1c9e2a"},
+            ),
+            ("mcp__issues__search", {"text": "<b>late</b>", "most": 5}),
+        )
+        for number, (name, given) in enumerate(calls):
+            block = {
+                "type": "tool_use",
+                "id": f"t{number}",
+                "name": name,
+                "input": given,
+            }
+            message = {"role": "assistant", "content": [block]}
+            event = {"type": "assistant", "message": message}
+            self.store({"kind": "stream", "event": event})
+        await self.open("agent/alice/")
+        for words in ("ask the operatorWhich?", "propose forbob4f1c9e2a"):
+            await self.sees("#log .headline", words)
+        await self.sees("#log .headline", "searchtext: <b>late</b>, most: 5of issues")
+        await self.click("#log summary", "ask the operator")
+        await self.sees("#log details[open] p", "◦ b")
+
+    @deferred
     async def test_plain(self) -> None:
         """A sentence is not sent back to be rendered."""
         self.store({"kind": "stream", "event": said("Good morning.")})

@@ -56,17 +56,40 @@ const KNOWN = {
   start: (input) => ({ what: "start", to: text(input.name), line: "" }),
   kill: (input) => ({ what: "stop", to: text(input.name), line: "" }),
   restart: (input) => ({ what: "restart", to: text(input.name), line: "" }),
+  update: (input) => ({ what: "rebuild", to: text(input.name), line: "" }),
+  get_logs: (input) => ({ what: "logs of", to: text(input.name), line: "" }),
+  ask_operator: (input) => ({
+    what: "ask the operator",
+    line: firstLine(text(input.question)),
+    open: [pre(input.question), ...(input.options ?? []).map((option) => el("p", {}, `◦ ${text(option)}`))],
+  }),
+  request_spawn: (input) => ({ what: "ask for a new agent", line: text(input.name), open: input.description ? [pre(input.description)] : [] }),
+  request_apply_commit: (input) => ({
+    what: "propose for",
+    to: text(input.agent),
+    line: text(input.commit_ref).slice(0, 10),
+    aside: firstLine(text(input.description)),
+    open: input.description ? [pre(input.description)] : [],
+  }),
 };
 
 export function describe(name, input) {
   const own = name.replace(/^mcp__hyperhive__/, "");
   const known = Object.hasOwn(KNOWN, own) ? KNOWN[own] : null;
-  const call = known?.(input ?? {}) ?? {
-    what: own,
-    line: firstLine(JSON.stringify(input ?? {}), 120),
-    open: [pre(JSON.stringify(input ?? {}, null, 2))],
-  };
+  const call = known?.(input ?? {}) ?? other(own, input ?? {});
   return { sign: "", what: "", to: "", aside: "", open: [], ours: own !== name, ...call };
+}
+
+// A tool of some other server: its arguments by their names.
+function other(name, input) {
+  const [, server, tool] = /^mcp__(.+?)__(.+)$/.exec(name) ?? [];
+  const given = Object.entries(input).map(([key, value]) => `${key}: ${text(value)}`);
+  return {
+    what: tool ?? name,
+    line: firstLine(given.join(", "), 120),
+    aside: server ? `of ${server}` : "",
+    open: given.length ? [pre(given.join("\n"))] : [],
+  };
 }
 
 // A tool result's text: a string, or a list of blocks.
