@@ -256,7 +256,7 @@ class Hive(Service):
         history = History(reactor, events, bus, time.time)
         history.start()
         self._stops.append(history.stop)
-        builder = self._builder(driver)
+        builder = self._builder(driver, probe)
         launcher = Launcher(
             reactor, settings, driver, executable, os.environ, builder.entry
         )
@@ -417,14 +417,14 @@ class Hive(Service):
             time.time,
         )
 
-    def _builder(self, driver: IContainerDriver) -> IBuilder:
+    def _builder(self, driver: IContainerDriver, probe: Probe) -> IBuilder:
         """How a configuration is built for this driver's containers."""
         if driver.name == NixosDriver.name:
             layout = self._settings.layout
             return NixBuilder(
                 self._reactor, layout.builds, self._settings.hive_flake, os.environ
             )
-        return TomlBuilder()
+        return TomlBuilder(probe.limits)
 
     def _opened(self, path: Path, migrations: Migrations, synchronous: str) -> Database:
         database = Database.open(self._reactor, path, migrations, synchronous)

@@ -105,6 +105,12 @@ class AgentLimits:
     silence_timeout: float | None = None
 
     @property
+    def set_for_containers(self) -> tuple[str, ...]:
+        """The names of those that a container has to keep."""
+        given = {"memory": self.memory, "cpu": self.cpu, "tasks": self.tasks}
+        return tuple(name for name, value in given.items() if value is not None)
+
+    @property
     def container(self) -> Limits:
         """What a container is limited to."""
         match = _MEMORY.fullmatch(self.memory or "")

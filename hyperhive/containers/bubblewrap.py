@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from hyperhive.containers import marked, specs
+from hyperhive.containers.cgroups import ControlGroups, delegated
 from hyperhive.containers.interfaces import (
     Command,
     ContainerSpec,
@@ -192,14 +193,22 @@ class BubblewrapDriver(RecordedDriver):
     Inside, an agent sees the host's programs, read-only, the few files of /etc that
     they need, and its binds; it writes only those that are writable, /tmp and
     /dev/shm. bwrap adds PWD to the environment that a command gives.
+
+    :param groups: finds the control groups by which limits are kept, if there are any.
     """
 
     name = "bubblewrap"
 
     def __init__(
-        self, reactor: Any, state: Path, now: Callable[[], float] = time.time
+        self,
+        reactor: Any,
+        state: Path,
+        now: Callable[[], float] = time.time,
+        groups: Callable[[], ControlGroups | None] = delegated,
     ) -> None:
         super().__init__(reactor, state, now)
+        self._find_groups = groups
+        self._groups: ControlGroups | None = None
         self._features = Features(disable_userns=True, size=True)
 
     @deferred
@@ -221,6 +230,8 @@ class BubblewrapDriver(RecordedDriver):
                 f"bubblewrap {version} is too old: it lacks {', '.join(lacking)}. "
                 "Version 0.5 or newer is needed; 0.8 is better"
             )
+        self._groups = self._find_groups()
+        limits = self._groups is not None
         size = "--size" in known
         said = ""
         for disable_userns in (
@@ -229,7 +240,8 @@ class BubblewrapDriver(RecordedDriver):
             self._features = Features(disable_userns, size)
             said = await self._try()
             if not said:
-                return Probe(self.name, version, True, weaknesses(self._features))
+                weak = weaknesses(self._features, limits)
+                return Probe(self.name, version, True, weak, limits)
         raise refusal(said)
 
     async def _ask(self, bwrap: str, option: str) -> str:
@@ -245,13 +257,20 @@ class BubblewrapDriver(RecordedDriver):
 
     async def _try(self) -> str:
         """Run ``true`` in a sandbox: what went wrong, nothing if all is well."""
+        spec, command = ContainerSpec("probe"), Command(("true",), {}, "/")
         trial = await try_out(
-            self._reactor,
-            lambda observer: self._run(
-                ContainerSpec("probe"), Command(("true",), {}, "/"), observer
-            ),
+            self._reactor, lambda observer: self._run(spec, command, observer)
         )
+        if self._groups is not None:
+            self._groups.remove(spec.name)
         return "" if trial.end == Exited(0) else trial.said()
+
+    @deferred
+    async def destroy(self, name: str) -> None:
+        """See :class:`IContainerDriver`."""
+        await super().destroy(name)
+        if self._groups is not None:
+            self._groups.remove(name)
 
     def path_inside(self, spec: ContainerSpec, path: Path) -> str:
         """See :class:`IContainerDriver`."""
@@ -278,8 +297,11 @@ class BubblewrapDriver(RecordedDriver):
                 options = "".join(f"{option}\0" for option in box.options)
                 contents = (os.fsencode(options), *box.files)
                 told = ["--json-status-fd", str(STATUS), "--args", str(OPTIONS)]
+                argv = [bwrap, *told, "--", *command.argv]
+                if self._groups is not None:
+                    argv = self._groups.joined(spec.name, spec.limits, argv)
                 process.spawn(
-                    [bwrap, *told, "--", *command.argv],
+                    argv,
                     {marked.VARIABLE: mark, "LC_ALL": "C"},
                     command.stdin,
                     {

@@ -135,12 +135,14 @@ class Probe:
 
     :param isolated: whether an agent is kept from the host and from its peers.
     :param weaknesses: a sentence for each thing that is weaker than it could be.
+    :param limits: whether :class:`Limits` are kept.
     """
 
     driver: str
     version: str
     isolated: bool
     weaknesses: tuple[str, ...] = ()
+    limits: bool = False
 
 
 @frozen

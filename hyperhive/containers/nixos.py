@@ -132,7 +132,7 @@ class NixosDriver:
                     "them: run the hive as services.hive-c0re does, or with "
                     "--containers bubblewrap"
                 )
-        return Probe(self.name, f"systemd {version}", True, WEAKNESSES)
+        return Probe(self.name, f"systemd {version}", True, WEAKNESSES, limits=True)
 
     def path_inside(self, spec: ContainerSpec, path: Path) -> str:
         """See :class:`IContainerDriver`. The host's nix store is the same inside."""

@@ -73,12 +73,19 @@ def _remedy(host: Path) -> str:
     return "See whether this kernel allows user namespaces: unshare --user true"
 
 
-def weaknesses(features: Features) -> tuple[str, ...]:
-    """A sentence for each thing in which this isolation is weaker than it could be."""
+def weaknesses(features: Features, limits: bool) -> tuple[str, ...]:
+    """A sentence for each thing in which this isolation is weaker than it could be.
+
+    :param limits: whether limits are kept.
+    """
     sentences = [
         "Agents share the host's network: they reach what listens on its loopback "
         "addresses and abstract sockets.",
-        "An agent's memory, processes and disk space are not limited.",
+        "An agent's disk space is not limited."
+        if limits
+        else "An agent's memory, processors, processes and disk space are not limited; all "
+        "but the last could be, if the hive ran as a service of systemd's with "
+        "Delegate=yes.",
         "System calls are not filtered: a hole in the kernel is within an agent's reach.",
     ]
     if os.geteuid() == 0:

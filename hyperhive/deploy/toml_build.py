@@ -12,15 +12,19 @@ from hyperhive.names import check_agent_name
 
 #: The file that an agent's repo begins with.
 ENTRY = "agent.toml"
-#: Limits that containers without a system of their own don't have.
-UNENFORCED = ("memory", "cpu", "tasks")
 
 
 @implementer(IBuilder)
 class TomlBuilder:
-    """Reads ``agent.toml``, for containers that run on the host's own system."""
+    """Reads ``agent.toml``, for containers that run on the host's own system.
+
+    :param limits: whether containers keep the limits that are set for them.
+    """
 
     entry = ENTRY
+
+    def __init__(self, limits: bool = False) -> None:
+        self._limits = limits
 
     def template(self, name: str) -> Mapping[str, bytes]:
         """See :class:`IBuilder`."""
@@ -43,13 +47,11 @@ class TomlBuilder:
             raise EvalError(f"{ENTRY} is not text in UTF-8.", ENTRY) from None
         except ConfigError as error:
             raise EvalError(str(error), ENTRY, error.line) from None
-        set_ones = [
-            one for one in UNENFORCED if getattr(config.limits, one) is not None
-        ]
-        if set_ones:
+        unkept = () if self._limits else config.limits.set_for_containers
+        if unkept:
             log(
-                f"{', '.join(set_ones)}: not enforced. Only containers of NixOS have "
-                "limits; the other limits hold."
+                f"{', '.join(unkept)}: not enforced, for this hive's containers have no "
+                "such limits; the other limits hold."
             )
         return Built(None, config.to_json())
 

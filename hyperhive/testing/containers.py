@@ -253,7 +253,7 @@ class MemoryDriver:
     async def probe(self) -> Probe:
         """See :class:`IContainerDriver`."""
         self._may_fail("probe")
-        return Probe(self.name, "0", True)
+        return Probe(self.name, "0", True, limits=True)
 
     def path_inside(self, spec: ContainerSpec, path: Path) -> str:
         """See :class:`IContainerDriver`."""

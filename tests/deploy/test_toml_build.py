@@ -52,7 +52,13 @@ class TomlBuilderTests(SynchronousTestCase):
         self.assertEqual(self.said, [])
         self.build({"agent.toml": b'[limits]\nmemory = "2G"\ntasks = 9\n'})
         [line] = self.said
-        self.assertTrue(line.startswith("memory, tasks: not enforced."), line)
+        self.assertTrue(line.startswith("memory, tasks: not enforced"), line)
+
+    def test_limits_are_kept(self) -> None:
+        """Nothing is said where they hold."""
+        self.builder = TomlBuilder(limits=True)
+        self.build({"agent.toml": b'[limits]\nmemory = "2G"\ntasks = 9\n'})
+        self.assertEqual(self.said, [])
 
     def test_wrong(self) -> None:
         """A wrong file fails with its name and the line."""
