@@ -76,6 +76,7 @@ from hyperhive.times import rfc3339
 from hyperhive.web.context import Facts, WebContext
 from hyperhive.web.notices import Notices
 from hyperhive.web.service import WebService
+from hyperhive.web.unkept import UnkeptLimits
 
 #: A UNIX socket's path has at most this many bytes on Linux (unix(7)).
 MAX_SOCKET_PATH = 107
@@ -366,6 +367,10 @@ class Hive(Service):
             agents.add_surface(surface)
         agents.url = web.pages.url
 
+        if not probe.limits:
+            unkept = UnkeptLimits(bus, agents, notices)
+            unkept.start()
+            self._stops.append(_then(unkept.stop))
         await notifier.open()
         await web.start()
         self._stops.append(web.stop)

@@ -36,6 +36,7 @@ WEAKNESSES = (
     "Nothing keeps agents from the host or from one another: each can read and change "
     "all that the hive's own user can, other agents' logins and the operator's token "
     "among it.",
+    "An agent's memory, processors, processes and disk space are not limited.",
     "A process that clears its environment, and whose parent has gone, can't be found "
     "any more and survives a stop.",
 )
