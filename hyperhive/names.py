@@ -23,13 +23,18 @@ HIVE = "hive"
 #: Every agent but the sender.
 EVERYONE = "*"
 
+#: Mailboxes that are not called as their owner is.
+MAILBOXES = frozenset({MANAGER_MAILBOX, OPERATOR, SYSTEM})
+
 #: Names that no agent may take.
 RESERVED = frozenset({MANAGER, MANAGER_MAILBOX, OPERATOR, SYSTEM, "host"})
 
 #: nixos-container allows 11 characters, and the prefix ``h-`` takes two.
 MAX_LENGTH = 9
 
-_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,7}[a-z0-9])?")
+#: What a name looks like, as a regular expression for the whole of it.
+PATTERN = "[a-z](?:[a-z0-9-]{0,7}[a-z0-9])?"
+_NAME = re.compile(PATTERN)
 
 FIRST_AGENT_PORT = 8100
 AGENT_PORTS = 900

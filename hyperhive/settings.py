@@ -218,6 +218,10 @@ def _interface(value: Any) -> str:
     return text
 
 
+#: What a model's name or alias looks like, as a regular expression for the whole of it.
+MODEL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,99}"
+
+
 def _model(value: Any) -> str:
     try:
         return check_model(value)
@@ -231,9 +235,7 @@ def check_model(value: object) -> str:
     :raises ValueError: otherwise. It becomes an argument of claude, so that it
         must not look like a flag.
     """
-    if not isinstance(value, str) or not re.fullmatch(
-        r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,99}", value
-    ):
+    if not isinstance(value, str) or not re.fullmatch(MODEL_PATTERN, value):
         raise ValueError("a model is named by letters, digits and . _ : / @ - [ ]")
     return value
 

@@ -18,6 +18,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
+from tests.web.contract import contracts
+
 #: How long any one wait may take before the test fails (seconds).
 LIMIT = 60.0
 
@@ -51,7 +53,13 @@ class EventStream:
                 raise EOFError("the daemon closed the stream")
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
-        return dict(json.loads(line))
+        return self._checked(json.loads(line))
+
+    def _checked(self, event: dict[str, Any]) -> dict[str, Any]:
+        """The same: what is no answer is an event as the API's document has it."""
+        problem = contracts()[0].event_problem(event) if "kind" in event else None
+        assert problem is None, (problem, event)
+        return event
 
     def until(
         self, wanted: Callable[[dict[str, Any]], bool], limit: float = LIMIT

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from hyperhive.deploy.repos import Diff, Proposal
-from hyperhive.errors import BadRequest, Conflict, NotFound, PublicError
+from hyperhive.errors import Conflict, NotFound, PublicError
 from hyperhive.messages.interfaces import Also, nothing_else
 from hyperhive.store.approvals import ApprovalRow
 from hyperhive.store.jobs import JobRow
@@ -32,8 +32,6 @@ MAX_OPTION = 500
 MAX_TTL = 30 * 86400
 #: How many decided approvals are shown.
 SHOWN_DECIDED = 50
-#: What a proposal can be compared with.
-AGAINST = ("running", "approved", "queued")
 
 
 class AlreadyDecided(Conflict):
@@ -56,7 +54,7 @@ class AlreadyAsked(Conflict):
     """The same waits for a decision already; the text says under which id."""
 
 
-class NothingToShow(BadRequest):
+class NothingToShow(NotFound):
     """The approval changes no configuration, so that there is no diff of it."""
 
 
@@ -233,7 +231,7 @@ class IDeployer(Protocol):
         """
 
     def diff(self, agent: str, sha: str, against: str, approval: int) -> Deferred[Diff]:
-        """What a proposal changes of what :data:`AGAINST` names.
+        """What a proposal changes of what :data:`~hyperhive.deploy.interfaces.AGAINST` names.
 
         :raises PublicError: if there is nothing to compare with.
         """
@@ -301,7 +299,7 @@ class IApprovals(Interface):
     def diff(id: int, against: str = "running") -> Deferred[Diff]:
         """What a proposed commit changes.
 
-        :param against: one of :data:`AGAINST`.
+        :param against: one of :data:`~hyperhive.deploy.interfaces.AGAINST`.
         :raises NoSuchApproval:
         :raises NothingToShow: for a new agent.
         """

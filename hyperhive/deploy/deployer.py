@@ -29,6 +29,7 @@ from hyperhive.agents.notices import about, woken
 from hyperhive.agents.service import Agents
 from hyperhive.deferreds import deferred
 from hyperhive.deploy.interfaces import (
+    AGAINST,
     Deployed,
     IBuilder,
     IDeploys,
@@ -44,8 +45,6 @@ from hyperhive.store.approvals import ApprovalRow, ApprovalTable
 from hyperhive.store.database import Database
 from hyperhive.store.jobs import JobRow, JobTable
 
-#: Which commits a proposal can be compared with.
-AGAINST = ("running", "approved", "queued")
 #: What a commit is recorded as that the hive itself makes for a new agent.
 FIRST = 0  # its id, which no approval has
 FIRST_COMMIT = "The configuration that every agent begins with"

@@ -11,6 +11,9 @@ from zope.interface import Attribute, Interface
 from hyperhive.errors import Conflict, NotFound, PublicError
 from hyperhive.times import rfc3339
 
+#: Which commits a proposal can be compared with.
+AGAINST = ("running", "approved", "queued")
+
 
 class BuildFailed(PublicError):
     """An agent's configuration could not be built; the text says why, at most 4 KiB.

@@ -27,7 +27,7 @@ class BodyTooLarge(TooLarge):
 
 
 class InvalidMessage(BadRequest):
-    """A message that can't be taken: an empty body, a reply to nothing."""
+    """A message that can't be taken: an empty body, no Unicode."""
 
 
 class NoSuchMessage(NotFound):
@@ -257,7 +257,8 @@ class IBroker(Interface):
 
         :raises UnknownRecipient: listing who exists.
         :raises BodyTooLarge: with both numbers.
-        :raises InvalidMessage: for an empty body or a reply to an unknown id.
+        :raises InvalidMessage: for an empty body.
+        :raises NoSuchMessage: for a reply to an unknown id.
         """
 
     def receive(

@@ -16,7 +16,6 @@ from hyperhive.messages import convert
 from hyperhive.messages.interfaces import (
     MAX_ATTEMPTS,
     Also,
-    InvalidMessage,
     NoSuchMessage,
     NoSuchTurn,
     NotDead,
@@ -81,7 +80,7 @@ class Ledger:
             in_reply_to is not None
             and MessageTable.get(self._connection, in_reply_to) is None
         ):
-            raise InvalidMessage(f"There is no message {in_reply_to} to reply to.")
+            raise NoSuchMessage(f"There is no message {in_reply_to} to reply to.")
         if to != EVERYONE:
             check_mailbox(self._connection, to)
             return (self._queue(sender, to, body, in_reply_to),)

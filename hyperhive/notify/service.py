@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from hyperhive.agents.interfaces import IAgents
 from hyperhive.bus import EventBus
 from hyperhive.deferreds import deferred
-from hyperhive.errors import BadRequest
+from hyperhive.errors import Conflict
 from hyperhive.notify.digests import Digests
 from hyperhive.notify.interfaces import IChannel, INotices, NotTold, TargetStatus
 from hyperhive.notify.links import Links
@@ -94,11 +94,11 @@ class Notifier:
     async def test(self) -> list[dict[str, str]]:
         """Tell each target a test, also while muted; fires with who was told.
 
-        :raises BadRequest: if there is no target.
+        :raises Conflict: if there is no target.
         :raises NotTold: naming each that could not be told, and why, and who was.
         """
         if not self._senders:
-            raise BadRequest(
+            raise Conflict(
                 "There is nobody to notify: set [notify.ntfy] or [notify.webhook] in "
                 "hive.toml, and start the hive again."
             )

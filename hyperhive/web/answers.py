@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import RequestRedirect
 
 from hyperhive.bus import encode
 from hyperhive.errors import BadRequest, Conflict, NotFound, PublicError, TooLarge
@@ -72,6 +73,12 @@ def answer_text(request: Request, kind: str, text: bytes) -> bytes:
     """Make an answer that is not JSON; ``kind`` is its media type."""
     request.setHeader("content-type", f"{kind}; charset=utf-8")
     return sized(request, text)
+
+
+def answer_document(request: Request, document: bytes) -> bytes:
+    """Make the answer that is encoded JSON already, compressed where that is taken."""
+    request.setHeader("content-type", "application/json")
+    return sized(request, compressed(request, document))
 
 
 def answer_page(request: Request, page: bytes) -> bytes:
@@ -141,19 +148,19 @@ def _public(_: object, request: Request, failure: Failure) -> bytes:
 def _routing(_: object, request: Request, failure: Failure) -> bytes:
     error = failure.value
     assert isinstance(error, HTTPException)
-    if error.code == HTTPStatus.METHOD_NOT_ALLOWED:
-        for name, value in error.get_headers():
-            if name.lower() == "allow":
-                request.setHeader("allow", value)
+    if isinstance(error, MethodNotAllowed):
+        request.setHeader("allow", ", ".join(error.valid_methods or ()))
+    elif isinstance(error, RequestRedirect) and request.method not in (b"GET", b"HEAD"):
+        # It would be another address with a slash after it. Only pages are asked for so.
+        request.setHeader("allow", "GET, HEAD")
+    else:
         return answer_error(
-            request,
-            HTTPStatus.METHOD_NOT_ALLOWED,
-            "This can't be done with this method.",
+            request, HTTPStatus.NOT_FOUND, "There is nothing at this address."
         )
     return answer_error(
         request,
-        HTTPStatus(error.code or HTTPStatus.NOT_FOUND),
-        "There is nothing at this address.",
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "This can't be done with this method.",
     )
 
 

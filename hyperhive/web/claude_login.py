@@ -4,8 +4,12 @@ from klein import Klein
 from twisted.web.server import Request
 
 from hyperhive.agents.login_interfaces import IClaudeLogins
+from hyperhive.web import fields
 from hyperhive.web.answers import answer, answers_errors, shielded
-from hyperhive.web.forms import form
+from hyperhive.web.described import gives, takes
+from hyperhive.web.schema import ref
+
+_LOGIN = gives(login=ref("ClaudeLogin"))
 
 
 class ClaudeLoginRoutes:
@@ -21,23 +25,28 @@ class ClaudeLoginRoutes:
         self._name = name
 
     @app.route("/state", methods=["GET"])
+    @_LOGIN
     def state(self, request: Request) -> bytes:
         """How it is, or how the last one ended."""
         return self._answer(request)
 
     @app.route("/start", methods=["POST"])
+    @_LOGIN
     def start(self, request: Request) -> bytes:
         """Begin it, or join the one that is under way."""
         self._logins.start(self._name)
         return self._answer(request)
 
     @app.route("/code", methods=["POST"])
-    def code(self, request: Request) -> bytes:
+    @takes(code=fields.TEXT)
+    @_LOGIN
+    def code(self, request: Request, code: str) -> bytes:
         """Take the code that was pasted."""
-        self._logins.give_code(self._name, form(request).text("code"))
+        self._logins.give_code(self._name, code)
         return self._answer(request)
 
     @app.route("/cancel", methods=["POST"])
+    @_LOGIN
     async def cancel(self, request: Request) -> bytes:
         """End it; answers when nothing of it runs any more."""
         cancelling = self._logins.cancel(self._name)

@@ -21,6 +21,7 @@ from hyperhive.approvals.interfaces import NotDone
 from hyperhive.errors import BadRequest, Conflict, NotFound, PublicError, TooLarge
 from hyperhive.notify.interfaces import LinkExpired, NoSuchLink
 from hyperhive.notify.links import Links, Shown
+from hyperhive.web import fields
 from hyperhive.web.answers import (
     answer_text,
     answers_errors,
@@ -29,6 +30,7 @@ from hyperhive.web.answers import (
     shielded,
 )
 from hyperhive.web.context import WebContext
+from hyperhive.web.described import PAGE, answers, takes_raw
 from hyperhive.web.forms import Form, form
 from hyperhive.web.guard import address
 from hyperhive.web.login import Wrongs
@@ -75,6 +77,8 @@ class Decide:
         self._wrongs = Wrongs(clock)
 
     @app.route("/<token>", methods=["GET"])
+    @PAGE
+    @answers("404 410 429", "The page says why.", "text/html")
     async def page(self, request: Request, token: str) -> bytes:
         """Show what the link decides, or what was decided. It changes nothing."""
         _private(request)
@@ -84,6 +88,15 @@ class Decide:
             return self._refused(request, error)
 
     @app.route("/<token>", methods=["POST"])
+    @takes_raw(
+        seen=fields.TEXT,
+        do=fields.TEXT,
+        note=fields.OPTIONAL_TEXT,
+        answer=fields.OPTIONAL_TEXT,
+        choice=fields.OPTIONAL_TEXT,
+    )
+    @answers("303", "Decided: to the page.")
+    @answers("400 404 409 410 413 429", "The page says why.", "text/html")
     async def decide(self, request: Request, token: str) -> bytes:
         """Decide, then show what was decided."""
         _private(request)

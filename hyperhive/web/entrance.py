@@ -2,12 +2,12 @@
 
 import re
 from http import HTTPStatus
-from typing import Any
 
 from klein import Klein
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from hyperhive.web import fields
 from hyperhive.web.answers import (
     answer,
     answer_error,
@@ -18,9 +18,10 @@ from hyperhive.web.answers import (
 from hyperhive.web.answers import redirect as redirected
 from hyperhive.web.context import WebContext
 from hyperhive.web.decide import Decide
-from hyperhive.web.forms import form, query_text
+from hyperhive.web.described import PAGE, answers, asks, gives, mounts, takes
 from hyperhive.web.guard import COOKIE, address, sessions
 from hyperhive.web.login import SESSION_LIFE, Doorman
+from hyperhive.web.schema import ref
 from hyperhive.web.sse import Streams
 from hyperhive.web.static import Assets
 from hyperhive.web.templates import Templates
@@ -52,25 +53,34 @@ class Entrance:
         self._decide = decide
 
     @app.route("/healthz", methods=["GET"])
+    @answers("200", "It answers.", "text/plain")
     def healthz(self, request: Request) -> bytes:
         """The daemon answers."""
         return answer_text(request, "text/plain", b"ok\n")
 
     @app.route("/static/", branch=True, methods=["GET"])
+    @answers("200", "Style, script or picture.", "*/*")
+    @answers("304", "It has not changed.")
     def static(self, request: Request) -> IResource:
         """Style, scripts, icon."""
         return self._assets
 
     @app.route("/decide/", branch=True)
+    @mounts(Decide)
     def decide(self, request: Request) -> IResource:
         """The pages of one-time links."""
         return self._decide.app.resource()
 
     @app.route("/login", methods=["GET"])
-    def login_page(self, request: Request) -> bytes:
+    @asks(next=fields.QUERY_TEXT, ticket=fields.QUERY_TEXT)
+    @PAGE
+    @answers("303", "Logged in: to the page that was wanted.")
+    @answers("401", "The ticket is used up or too old.", "text/html")
+    def login_page(
+        self, request: Request, ticket: str | None, **query: str | None
+    ) -> bytes:
         """Take a ticket, or show where to type the token."""
-        after = _after(query_text(request, "next"))
-        ticket = query_text(request, "ticket")
+        after = _after(query["next"])
         if ticket is None or request.method == b"HEAD":
             return self._page(request, after)
         if not self._doorman.tickets.redeem(ticket):
@@ -85,12 +95,16 @@ class Entrance:
         return redirected(request, after)
 
     @app.route("/login", methods=["POST"])
-    def log_in(self, request: Request) -> bytes:
+    @takes(token=fields.TEXT, next=fields.OPTIONAL_TEXT)
+    @gives()
+    @answers("303", "Logged in: what a browser gets.")
+    @answers("401 429", _WRONG, "application/json", ref("Error"))
+    @answers("401 429", _WRONG, "text/html")
+    def log_in(self, request: Request, token: str, **given: str | None) -> bytes:
         """Take the token, from the page or from a script."""
         wants_page = "text/html" in (request.getHeader("accept") or "")
-        fields = form(request)
-        after = _after(fields.values.get("next"))
-        if self._doorman.knows(fields.text("token").strip()):
+        after = _after(given["next"])
+        if self._doorman.knows(token.strip()):
             self._begin_session(request)
             return redirected(request, after) if wants_page else answer(request)
         code, error = HTTPStatus.UNAUTHORIZED, _WRONG
@@ -102,6 +116,7 @@ class Entrance:
         return self._page(request, after, error)
 
     @app.route("/logout", methods=["POST"])
+    @answers("303", "Logged out.")
     def log_out(self, request: Request) -> bytes:
         """End the session, and the streams that it may hold open."""
         for session in sessions(request):
@@ -130,9 +145,9 @@ class Entrance:
         return answer_page(request, page)
 
 
-def _after(path: Any) -> str:
+def _after(path: str | None) -> str:
     """Where to go after the login: only to a place of our own."""
-    return path if isinstance(path, str) and _LOCAL.fullmatch(path) else "/"
+    return path if path is not None and _LOCAL.fullmatch(path) else "/"
 
 
 answers_errors(Entrance.app)

@@ -1,7 +1,8 @@
 """Decode what a request carries: a form or a JSON object, and the query."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,7 @@ _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 _TRUE = frozenset({"1", "true", "on", "yes"})
 _FALSE = frozenset({"0", "false", "off", "no", ""})
+_DIGITS = re.compile("[0-9]{1,20}")
 _MISSING = object()
 
 
@@ -24,9 +26,22 @@ class Form:
     """The fields of a request's body.
 
     :param values: texts from a form, any JSON values from JSON.
+    :param typed: they are from JSON: a number is a number there, not a text.
     """
 
     values: Mapping[str, Any]
+    typed: bool = False
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Refuse fields of other names: a misspelt one would be as if it were not there.
+
+        :raises BadRequest: naming one, and what there is.
+        """
+        for name in self.values:
+            if name not in names:
+                raise BadRequest(
+                    f"There is no field {name[:80]!r} here, only {', '.join(names)}."
+                )
 
     def text(self, name: str) -> str:
         """A text that must be there.
@@ -60,7 +75,11 @@ class Form:
         :raises BadRequest: naming the field.
         """
         value = self.text_or_texts(name)
-        return (value,) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if self.typed:
+            raise BadRequest(f"The field {name!r} must be a list of texts.")
+        return (value,)
 
     def optional_text(self, name: str) -> str | None:
         """A text, or ``None`` where it is missing.
@@ -78,28 +97,58 @@ class Form:
         value = self.values.get(name, default)
         if isinstance(value, bool):
             return value
-        if isinstance(value, str) and value.lower() in _TRUE | _FALSE:
+        if not self.typed and value is not None and value.lower() in _TRUE | _FALSE:
             return value.lower() in _TRUE
-        raise BadRequest(f"The field {name!r} must be true or false.")
+        missing = name not in self.values
+        raise BadRequest(
+            f"The field {name!r} is missing."
+            if missing
+            else f"The field {name!r} must be true or false."
+        )
 
-    def number(self, name: str) -> int | None:
-        """An id, or ``None`` where it is missing or empty.
+    def id(self, name: str, least: int = 1) -> int:
+        """An id that must be there.
+
+        :param least: the lowest that there can be.
+        :raises BadRequest: naming the field.
+        """
+        if self.values.get(name) is None:
+            raise BadRequest(f"The field {name!r} is missing.")
+        return self._id(name, self.values[name], least)
+
+    def optional_id(self, name: str) -> int | None:
+        """An id, or ``None`` where it is missing, null in JSON or empty in a form.
 
         :raises BadRequest: naming the field.
         """
         value = self.values.get(name)
-        return None if value is None or value == "" else _id(name, value)
+        empty = value is None or (value == "" and not self.typed)
+        return None if empty else self._id(name, value)
 
-    def numbers(self, name: str, most: int) -> tuple[int, ...]:
+    def ids(self, name: str, most: int) -> tuple[int, ...]:
         """Ids: a list in JSON, separated by commas in a form.
 
         :raises BadRequest: naming the field, and how many are allowed.
         """
-        value = self.values.get(name, "")
-        parts = value if isinstance(value, list) else str(value).split(",")
-        if not 1 <= len(parts) <= most or parts == [""]:
+        value = self.values.get(name, [])
+        if isinstance(value, str) and value and not self.typed:
+            parts: Any = [part.strip() for part in value.split(",")]
+        else:
+            parts = value
+        if not isinstance(parts, list) or not 1 <= len(parts) <= most:
             raise BadRequest(f"The field {name!r} must hold 1 to {most} ids.")
-        return tuple(_id(name, part) for part in parts)
+        return tuple(self._id(name, part) for part in parts)
+
+    def _id(self, name: str, value: object, least: int = 1) -> int:
+        if not self.typed and isinstance(value, str) and _DIGITS.fullmatch(value):
+            value = int(value)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON has one kind of number
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise BadRequest(f"The field {name!r} must hold whole numbers.")
+        if not least <= value < 2**63:
+            raise BadRequest(f"The field {name!r} holds a number that is no id.")
+        return value
 
 
 def form(request: Request) -> Form:
@@ -114,7 +163,7 @@ def form(request: Request) -> Form:
     if not body:
         return Form({})
     if kind == _JSON:
-        return Form(_object(body))
+        return Form(_object(body), typed=True)
     if kind == _FORM:
         return Form(_fields(body))
     raise BadRequest(f"Send the fields as {_FORM} or {_JSON}, not {kind[:80]!r}.")
@@ -123,11 +172,13 @@ def form(request: Request) -> Form:
 def query_text(request: Request, name: str) -> str | None:
     """A field of the query, or ``None``.
 
-    :raises BadRequest: if it is not UTF-8.
+    :raises BadRequest: if it is not UTF-8, or is there twice.
     """
     values = (request.args or {}).get(name.encode())
     if not values:
         return None
+    if len(values) > 1:
+        raise BadRequest(f"{name!r} is given more than once in the query.")
     try:
         return bytes(values[-1]).decode()
     except UnicodeDecodeError:
@@ -152,7 +203,7 @@ def query_number(request: Request, name: str, low: int, high: int) -> int | None
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body)
+        value = json.loads(body, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         raise BadRequest("The body is not JSON.") from None
     if not isinstance(value, dict):
@@ -172,17 +223,17 @@ def _fields(body: bytes) -> dict[str, str]:
         raise BadRequest(
             f"The body is not a form in UTF-8 of at most {MAX_FIELDS} fields."
         ) from None
-    return dict(pairs)
+    return _once(pairs)
 
 
-def _id(name: str, value: object) -> int:
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        value = int(value) if len(value) <= 20 else None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadRequest(f"The field {name!r} must hold whole numbers.")
-    if not 0 < value < 2**63:
-        raise BadRequest(f"The field {name!r} holds a number that is no id.")
-    return value
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members, none of which may be there twice: which of them would hold?"""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise BadRequest(f"The field {name[:80]!r} is given more than once.")
+        found[name] = value
+    return found
 
 
 def _encodes(text: str) -> bool:

@@ -2,22 +2,34 @@
 
 from typing import Any
 
-from twisted.web.server import Request
-
 from hyperhive.errors import BadRequest
 from hyperhive.messages.interfaces import IBroker, Message, MessagePage, MessageState
-from hyperhive.web.forms import query_number, query_text
+from hyperhive.web import fields
+from hyperhive.web.schema import ID, array, ref, row
 
 #: The longest page of messages, in rows and in characters of their bodies.
 MAX_PAGE = 100
 MAX_PAGE_CHARS = 512 * 1024
 #: The longest text that is searched for, in characters.
 MAX_SEARCHED = 200
-_MAX_ID = 2**63 - 1
+#: What the query of such a page may have: :func:`message_page` takes it.
+PAGE_QUERY = {
+    "before": fields.query_id(),
+    "limit": fields.whole(1, MAX_PAGE),
+    "q": fields.short(MAX_SEARCHED),
+    "state": fields.choice(*(state.value for state in MessageState)),
+}
+#: What its answer has.
+MESSAGE_PAGE = row({"before": ID}, messages=array(ref("Message")))
 
 
 async def message_page(
-    request: Request, broker: IBroker, agent: str | None
+    broker: IBroker,
+    agent: str | None,
+    before: int | None,
+    limit: int | None,
+    q: str | None,
+    state: str | None,
 ) -> dict[str, Any]:
     """Messages with their whole bodies, oldest first, as the query asks.
 
@@ -27,11 +39,10 @@ async def message_page(
 
     :param agent: only messages to or from it.
     """
-    limit = query_number(request, "limit", 1, MAX_PAGE) or MAX_PAGE
-    before = query_number(request, "before", 1, _MAX_ID)
-    text, state = _text(request), _state(request)
-    if text or state is not None:
-        found = await broker.search(text, state, agent, before, limit)
+    limit = limit or MAX_PAGE
+    text, wanted = _text(q), _state(state)
+    if text or wanted is not None:
+        found = await broker.search(text, wanted, agent, before, limit)
     else:
         rows = tuple(await broker.history(agent, before, limit))
         found = MessagePage(rows, rows[0].id if len(rows) == limit else None)
@@ -43,15 +54,14 @@ async def message_page(
     return members
 
 
-def _text(request: Request) -> str:
-    text = (query_text(request, "q") or "").strip()
+def _text(q: str | None) -> str:
+    text = (q or "").strip()
     if len(text) > MAX_SEARCHED:
         raise BadRequest(f"'q' in the query has at most {MAX_SEARCHED} characters.")
     return text
 
 
-def _state(request: Request) -> MessageState | None:
-    text = query_text(request, "state")
+def _state(text: str | None) -> MessageState | None:
     if not text:
         return None
     try:

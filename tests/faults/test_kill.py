@@ -127,6 +127,7 @@ class KillTestCase(SynchronousTestCase):
 
     def check_no_claude_left(self) -> None:
         """A claude that hangs does not outlive its daemon, nor does what it started."""
+        self.hive.quiet()
         self.spawn(1)
         with closing(self.hive.events("stream")) as events:
             self.hive.send("a0", "!fork\n!hang")

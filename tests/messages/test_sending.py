@@ -8,6 +8,7 @@ from hyperhive.messages.interfaces import (
     BodyTooLarge,
     InvalidMessage,
     MessageState,
+    NoSuchMessage,
     UnknownRecipient,
 )
 from hyperhive.messages.ledger import MAX_LISTED
@@ -108,6 +109,7 @@ class SendTests(BrokerCase):
             failure = self.failureResultOf(
                 self.broker.send("bob", "operator", "re", in_reply_to=unknown),
                 InvalidMessage,
+                NoSuchMessage,
             )
             self.assertIn(str(unknown), str(failure.value))
         self.assertEqual(self.broker.unread("operator"), 1)
@@ -203,7 +205,7 @@ class EveryoneTests(BrokerCase):
     def test_checks_apply(self) -> None:
         """A bad reply or body refuses all of it."""
         self.failureResultOf(
-            self.broker.send("bob", "*", "x", in_reply_to=9), InvalidMessage
+            self.broker.send("bob", "*", "x", in_reply_to=9), NoSuchMessage
         )
         self.failureResultOf(self.broker.send("bob", "*", ""), InvalidMessage)
         self.assertEqual(self.broker.unread("alice"), 0)

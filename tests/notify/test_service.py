@@ -11,7 +11,7 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from hyperhive.agents.launcher import Launcher
-from hyperhive.errors import BadRequest
+from hyperhive.errors import Conflict
 from hyperhive.names import MANAGER
 from hyperhive.notify.interfaces import NotTold
 from hyperhive.notify.links import Links
@@ -219,7 +219,7 @@ class NobodyTests(ServiceCase):
         self.asked()
         self.assertEqual(self.noted(), [])
         self.assertEqual(self.notifier.status(), [])
-        error = self.failureResultOf(self.notifier.test(), BadRequest)
+        error = self.failureResultOf(self.notifier.test(), Conflict)
         self.assertIn("[notify.ntfy]", error.getErrorMessage())
         self.successResultOf(self.notifier.stop())
 

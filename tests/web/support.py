@@ -30,6 +30,7 @@ from hyperhive.testing.claude_logins import fake_logins
 from hyperhive.testing.containers import MemoryDriver
 from hyperhive.testing.deploys import FakeDeploys
 from hyperhive.web import Facts, Notices, WebContext, WebService
+from tests.web.contract import check_answer
 
 #: The number of the first event.
 FIRST_SEQ = 1000
@@ -209,7 +210,14 @@ class WebCase(SynchronousTestCase):
             **options,
         )
         (client or self.client).flush()
-        return self.successResultOf(asking)
+        response = self.successResultOf(asking)
+        check_answer(
+            method,
+            path,
+            response.code,
+            response.headers.getRawHeaders("content-type", [None])[0],
+        )
+        return response
 
     def text(self, response: Any) -> str:
         """The whole body."""
@@ -217,12 +225,18 @@ class WebCase(SynchronousTestCase):
 
     def get(self, path: str, **options: Any) -> Any:
         """The JSON of a GET."""
-        return json.loads(self.text(self.ask("GET", path, **options)))
+        return self._checked("GET", path, self.ask("GET", path, **options))
 
     def post(self, path: str, fields: Any = None, **options: Any) -> tuple[int, Any]:
         """The code and the JSON of a POST with JSON."""
         response = self.ask("POST", path, json=fields or {}, **options)
-        return response.code, json.loads(self.text(response))
+        return response.code, self._checked("POST", path, response)
+
+    def _checked(self, method: str, path: str, response: Any) -> Any:
+        """The JSON of an answer that is as the document says."""
+        text = self.text(response)
+        check_answer(method, path, response.code, "application/json", text.encode())
+        return json.loads(text)
 
     def assert_refused(self, response: Any, code: int, *words: str) -> None:
         """It is a JSON error with this code, whose sentence has these words."""

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from hyperhive.containers.interfaces import DriverError
 from hyperhive.messages.interfaces import MAX_BODY, Outcome, TurnEnd
 from hyperhive.testing.agents import NOW, Call
+from hyperhive.times import rfc3339
 from hyperhive.web.requests import HiveSite
 from hyperhive.web.snapshot import MAX_SHOWN
 from tests.web.support import FIRST_SEQ, Hive, WebCase
@@ -336,7 +337,7 @@ class VerbTests(WebCase):
             ("/op-send", {"to": "bob", "body": " "}, 400, "empty"),
             ("/op-send", {"to": "bob", "body": "\ud800"}, 400, "Unicode"),
             ("/op-send", {"to": "bob", "body": "x" * (MAX_BODY + 1)}, 413, "262144"),
-            ("/op-send", {"to": "bob", "body": "x", "in_reply_to": 99}, 400, "99"),
+            ("/op-send", {"to": "bob", "body": "x", "in_reply_to": 99}, 404, "99"),
             ("/op-send", {"to": "bob", "body": "x", "in_reply_to": "a"}, 400, "whole"),
             ("/requeue/77", {}, 404, "77"),
             ("/requeue/99999999999999999999", {}, 400, "id"),
@@ -512,11 +513,15 @@ class AgentPageTests(WebCase):
         self.assert_refused(self.ask("POST", "/agent/nobody/send"), 404)
         self.assert_refused(self.ask("GET", "/agent/alice/nothing"), 404)
 
+    def note(self, seq: int, text: str) -> bytes:
+        """An event of alice, as it is stored."""
+        event = {"seq": seq, "kind": "note", "at": rfc3339(NOW), "agent": "alice"}
+        return json.dumps({**event, "text": text}, ensure_ascii=False).encode()
+
     def test_history(self) -> None:
         """Stored events come in pages, as they are stored."""
         self.hive.agents.events["alice"] = [
-            b'{"seq":%d,"kind":"note","text":"\xc3\xa9"}' % number
-            for number in range(1, 6)
+            self.note(number, "é") for number in range(1, 6)
         ]
         page = self.get("/agent/alice/events/history?limit=2")
         self.assertEqual([event["seq"] for event in page["events"]], [4, 5])
@@ -530,8 +535,7 @@ class AgentPageTests(WebCase):
     def test_large_history(self) -> None:
         """A page of large events is bounded in bytes, and the next begins where it ends."""
         self.hive.agents.events["alice"] = [
-            json.dumps({"seq": number, "text": "x" * 300_000}).encode()
-            for number in range(1, 6)
+            self.note(number, "x" * 300_000) for number in range(1, 6)
         ]
         page = self.get("/agent/alice/events/history")
         self.assertEqual([event["seq"] for event in page["events"]], [3, 4, 5])
@@ -543,8 +547,7 @@ class AgentPageTests(WebCase):
     def test_one_huge_event(self) -> None:
         """An event that is larger than a page is a page of its own."""
         self.hive.agents.events["alice"] = [
-            json.dumps({"seq": number, "text": "x" * 2_000_000}).encode()
-            for number in range(1, 3)
+            self.note(number, "x" * 2_000_000) for number in range(1, 3)
         ]
         page = self.get("/agent/alice/events/history")
         self.assertEqual([event["seq"] for event in page["events"]], [2])
@@ -584,8 +587,10 @@ class AgentPageTests(WebCase):
         self.assert_refused(response, 400, "--x")
 
     def test_send(self) -> None:
-        """The prompt writes to this agent, whatever the form says."""
-        code, answer = self.post("/agent/alice/send", {"to": "bob", "body": "hi"})
+        """The prompt writes to this agent, and to no other."""
+        refused = self.post("/agent/alice/send", {"to": "bob", "body": "hi"})
+        self.assertEqual((refused[0], "'to'" in refused[1]["error"]), (400, True))
+        code, answer = self.post("/agent/alice/send", {"body": "hi"})
         self.assertEqual((code, len(answer["ids"])), (200, 1))
         [message] = self.successResultOf(self.hive.broker.history())
         self.assertEqual(

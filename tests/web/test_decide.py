@@ -456,6 +456,6 @@ class OffTests(WebCase):
     def test_notify_test(self) -> None:
         """A test without a target says what to set."""
         code, said = self.post("/notify-test")
-        self.assertEqual(code, 400)
+        self.assertEqual(code, 409)
         self.assertIn("[notify.ntfy]", said["error"])
         self.assert_refused(self.ask("POST", "/notify-test", login=False), 403)

@@ -48,7 +48,7 @@ class ApprovalRouteTests(WebCase):
         )
         self.post("/request-spawn", {"name": "carol"})
         refused = self.ask("GET", "/api/approval/2?against=running")
-        self.assert_refused(refused, 400, "carol")
+        self.assert_refused(refused, 404, "carol")
 
     def test_approve(self) -> None:
         """It is carried out; doing it again is a conflict that says who was first."""
@@ -88,13 +88,13 @@ class ApprovalRouteTests(WebCase):
 
     def test_unknown(self) -> None:
         """What there is not, and what can't be an id."""
-        for path in (
-            "/approve/9",
-            "/deny/9",
-            "/answer-question/9",
-            "/cancel-question/9",
+        for path, fields in (
+            ("/approve/9", {}),
+            ("/deny/9", {"note": "no"}),
+            ("/answer-question/9", {"answer": "yes"}),
+            ("/cancel-question/9", {}),
         ):
-            refused = self.ask("POST", path, json={"answer": "yes"})
+            refused = self.ask("POST", path, json=fields)
             self.assert_refused(refused, 404, "9")
         self.assert_refused(self.ask("GET", "/api/approval/9"), 404, "9")
         for path in (f"/approve/{2**63}", f"/cancel-question/{2**70}"):

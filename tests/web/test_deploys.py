@@ -3,10 +3,18 @@
 from hyperhive.deploy.interfaces import Deployed
 from hyperhive.names import OPERATOR
 from hyperhive.testing.agents import NOW, Call
+from hyperhive.times import rfc3339
 from tests.web.support import WebCase
 
 SHA = "0123456789" * 4
-JOB = {"id": 12, "kind": "rebuild", "agent": "bob", "state": "failed"}
+JOB = {
+    "id": 12,
+    "kind": "rebuild",
+    "agent": "bob",
+    "by": OPERATOR,
+    "state": "failed",
+    "queued_at": rfc3339(NOW),
+}
 
 
 class DeployRouteTests(WebCase):
@@ -29,6 +37,13 @@ class DeployRouteTests(WebCase):
             self.assertEqual(self.post(path, fields), (200, {"ok": True}))
             self.assertEqual(self.deploys.calls[-1], call)
         self.assertEqual(self.post("/update-all"), (200, {"ok": True, "count": 1}))
+
+    def test_back_to_the_beginning(self) -> None:
+        """What an agent began with is deployment 0, to which it can go back."""
+        self.deploys.deployed["bob"].append(Deployed(0, SHA, NOW, False))
+        for path in ("/rollback/bob", "/agent/bob/api/rollback"):
+            self.assertEqual(self.post(path, {"id": 0}), (200, {"ok": True}))
+            self.assertEqual(self.deploys.calls.pop(), ("rollback", "bob", 0, OPERATOR))
 
     def test_facts(self) -> None:
         """History and logs."""

@@ -42,7 +42,7 @@ class ListeningTests(TestCase):
     @deferred
     async def test_agents_pages(self) -> None:
         """Each agent's page answers at its own port, until the agent is gone."""
-        hive = self.hive(manager_port=0, agent_ports=PortRange(20000, 60000))
+        hive = self.hive(manager_port=0, agent_ports=PortRange(20000, 32000))
         hive.agents.add("alice")
         await hive.web.start()
         for name in hive.agents.names():
