@@ -26,8 +26,11 @@ from hyperhive.web.sse import Streams
 from hyperhive.web.static import Assets
 from hyperhive.web.templates import Templates
 
-# A path on this origin: no scheme, no host, nothing that a browser reads as either.
-_LOCAL = re.compile(r"/(?:[A-Za-z0-9._~%-][A-Za-z0-9._~%/-]*)?")
+# A path on this origin, and a query: no scheme, no host, nothing that a browser reads
+# as either.
+_LOCAL = re.compile(
+    r"/(?:[A-Za-z0-9._~%-][A-Za-z0-9._~%/-]*)?(?:\?[A-Za-z0-9._~%=&/-]*)?"
+)
 _WRONG = "This is not the operator's token."
 
 

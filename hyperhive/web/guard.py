@@ -141,7 +141,7 @@ class Guard(Resource):
         if any(self._doorman.sessions.check(session) for session in sessions(request)):
             return None
         if request.method in SAFE and _PAGE.fullmatch(request.path):
-            after = quote(request.path, safe="/")
+            after = quote(request.uri, safe="/")
             return redirect(
                 request, "/login" if after == "/" else f"/login?next={after}"
             )

@@ -1,5 +1,6 @@
 """The login page, links, the logout, and static files."""
 
+import html
 import re
 
 from hyperhive.web.login import MAX_WRONG, TICKET_LIFE
@@ -72,6 +73,22 @@ class LoginPageTests(WebCase):
         self.assertEqual(response.headers.getRawHeaders("location"), ["/agent/alice/"])
         self.assert_logged_in(response)
 
+    def test_back_with_the_query(self) -> None:
+        """What was asked for is come back to as it was: a page may keep its choice there."""
+        wanted = "/stats?window=7d&agent=alice"
+        response = self.ask("GET", wanted, login=False)
+        [location] = response.headers.getRawHeaders("location")
+        page = self.text(self.ask("GET", location, login=False))
+        [after] = re.findall(r'name="next" value="([^"]*)"', page)
+        response = self.ask(
+            "POST",
+            "/login",
+            login=False,
+            headers={"accept": "text/html", "origin": "http://localhost:7000"},
+            data={"token": self.hive.token, "next": html.unescape(after)},
+        )
+        self.assertEqual(response.headers.getRawHeaders("location"), [wanted])
+
     def test_token_from_a_script(self) -> None:
         """A script gets JSON."""
         response = self.ask(
@@ -121,7 +138,10 @@ class LoginPageTests(WebCase):
             "/\\evil.example",
             "/%0d%0aset-cookie:x\n",
             "javascript:alert(1)",
-            "/a?b",
+            "/a?b\r\nx",
+            "/a?//evil.example\\",
+            "/a#b",
+            "?a=b",
         ):
             page = self.page("/login", params={"next": path})
             self.assertIn('name="next" value="/"', page)
