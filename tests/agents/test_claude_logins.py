@@ -21,8 +21,8 @@ from hyperhive.agents.login_interfaces import (
     NoLoginRuns,
 )
 from hyperhive.testing.containers import MemoryProcess
+from tests.agents.swarm import INIT, RESULT, SwarmTestCase
 from tests.agents.test_claude_auth import CODE, NEWEST, SHORT
-from tests.agents.test_service import INIT, RESULT, SwarmTestCase
 
 STATUS = (
     b'{"loggedIn": true, "email": "op@example.org", "orgName": "Example", '

@@ -37,7 +37,7 @@ from hyperhive.store.approvals import ApprovalTable
 from hyperhive.store.database import Database
 from hyperhive.store.migrations import BROKER, EVENTS
 from hyperhive.testing.containers import MemoryDriver
-from tests.agents.test_service import StubLauncher
+from tests.agents.swarm import StubLauncher
 from tests.containers.suite import new_folder
 from tests.deploy.stage import git, manager_spec
 from tests.deploy.verdicts import failed, happened, interrupted, never_decided
