@@ -145,6 +145,8 @@ class EventBus:
     :param ring_bytes: how many bytes of past events are kept for resumption.
     """
 
+    _log = Logger()
+
     def __init__(
         self, clock: IReactorTime, first: int, ring_bytes: int = 8 * 1024 * 1024
     ) -> None:
@@ -229,6 +231,27 @@ class EventBus:
             if not subscription._replay(missed):
                 return None
         self._subscriptions[subscription] = None
+        return subscription
+
+    def follow(
+        self, deliver: Callable[[Event], None], topics: frozenset[str]
+    ) -> Subscription:
+        """Have a part of the daemon hear of these topics or kinds from now on.
+
+        It takes each event at once, so that nothing is ever held for it. Where it
+        raises, that is logged, and the next event comes all the same: one odd event
+        must not leave the daemon deaf for days.
+        """
+
+        def guarded(event: Event) -> None:
+            try:
+                deliver(event)
+            except Exception:
+                self._log.failure("{kind} could not be followed", kind=event.kind)
+
+        subscription = Subscription(self, guarded, lambda: None, topics, None)
+        self._subscriptions[subscription] = None
+        subscription.resume()
         return subscription
 
     def _ended(self, subscription: Subscription) -> None:

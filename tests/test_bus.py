@@ -267,6 +267,42 @@ class SubscriptionTests(BusCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
 
+class FollowingTests(BusCase):
+    """Parts of the daemon that hear of what they are about."""
+
+    def test_follow(self) -> None:
+        """Each event of the topics comes at once, also what one of them publishes."""
+        got: list[str] = []
+
+        def deliver(event: Event) -> None:
+            got.append(event.kind)
+            if event.kind == "message_sent":
+                self.bus.publish("message_done")
+
+        self.bus.publish("message_sent")
+        following = self.bus.follow(deliver, frozenset({"message", "turn_end"}))
+        for kind in ("message_sent", "note", "turn_start", "turn_end"):
+            self.bus.publish(kind)
+        self.assertEqual(got, ["message_sent", "message_done", "turn_end"])
+        following.cancel()
+        self.bus.publish("turn_end")
+        self.assertEqual(len(got), 3)
+
+    def test_one_that_raises(self) -> None:
+        """It is logged, and hears of the next event all the same."""
+        calls: list[int] = []
+
+        def deliver(event: Event) -> None:
+            calls.append(event.seq)
+            raise RuntimeError("no")
+
+        self.bus.follow(deliver, frozenset({"note"}))
+        self.bus.publish("note")
+        self.bus.publish("note")
+        self.assertEqual(calls, [10, 11])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+
+
 class ReplayTests(BusCase):
     """Going on after a number."""
 

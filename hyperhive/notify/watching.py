@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from twisted.logger import Logger
-
 from hyperhive.agents.interfaces import IAgents
 from hyperhive.bus import Event, EventBus, Subscription
 
@@ -25,8 +23,6 @@ class Watching:
     :param note: called with a kind and an agent's name, to put them into it.
     :param now: the wall clock in POSIX seconds.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -53,24 +49,13 @@ class Watching:
                 self._without_login.add(status.name)
             if status.state in _CRASHED:
                 self._crashed.add(status.name)
-        self._subscribe()
+        self._subscription = self._bus.follow(self._heard, _NOTED | {"agent_state"})
 
     def stop(self) -> None:
         """Follow it no more."""
         if self._subscription is not None:
             self._subscription.cancel()
             self._subscription = None
-
-    def _subscribe(self) -> None:
-        self._subscription = self._bus.subscribe(
-            self._heard, self._overflowed, topics=_NOTED | {"agent_state"}
-        )
-        assert self._subscription is not None  # only a subscription since… can fail
-        self._subscription.resume()
-
-    def _overflowed(self) -> None:
-        self._log.warn("agents change faster than it can be told")
-        self._subscribe()
 
     def _heard(self, event: Event) -> None:
         if event.kind in _NOTED:

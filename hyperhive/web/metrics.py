@@ -26,11 +26,9 @@ class Metrics:
 
     def start(self) -> None:
         """Count from now on."""
-        self._subscription = self._context.bus.subscribe(
-            self._count, self.stop, topics=frozenset({"message", "turn"})
+        self._subscription = self._context.bus.follow(
+            self._count, frozenset({"message", "turn"})
         )
-        if self._subscription is not None:
-            self._subscription.resume()
 
     def stop(self) -> None:
         """Count no more."""

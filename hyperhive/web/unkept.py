@@ -2,8 +2,6 @@
 
 import json
 
-from twisted.logger import Logger
-
 from hyperhive.agents.config import AgentConfig, ConfigError
 from hyperhive.agents.interfaces import IAgents, NoSuchAgent
 from hyperhive.bus import Event, EventBus, Subscription
@@ -15,8 +13,6 @@ MAX_NAMES = 5
 
 class UnkeptLimits:
     """Follows what agents run with, for containers without limits."""
-
-    _log = Logger()
 
     def __init__(self, bus: EventBus, agents: IAgents, notices: Notices) -> None:
         self._bus = bus
@@ -34,24 +30,13 @@ class UnkeptLimits:
             if self._has_limits(status.name)
         }
         self._show()
-        self._subscribe()
+        self._subscription = self._bus.follow(self._heard, frozenset({"agent_state"}))
 
     def stop(self) -> None:
         """Follow it no more."""
         if self._subscription is not None:
             self._subscription.cancel()
             self._subscription = None
-
-    def _subscribe(self) -> None:
-        self._subscription = self._bus.subscribe(
-            self._heard, self._overflowed, topics=frozenset({"agent_state"})
-        )
-        assert self._subscription is not None  # only a subscription since… can fail
-        self._subscription.resume()
-
-    def _overflowed(self) -> None:
-        self._log.warn("agents change faster than it can be followed")
-        self._subscribe()
 
     def _heard(self, event: Event) -> None:
         name = json.loads(event.json)["name"]
