@@ -60,9 +60,11 @@ def doctor(console: Console, options: Namespace, socket: str | None, raw: bool) 
             problems.append(finding)
         _show(console, finding, raw)
 
+    home, demo = hive_findings(hive, tell)
+    # A hive that runs as a demo needs no claude, whatever hive.toml has.
+    settings = attrs.evolve(settings, demo=settings.demo or demo)
     for finding in host_findings(settings):
         tell(finding)
-    home = hive_findings(hive, tell)
     _run(lambda reactor: reactor_findings(reactor, settings, home, tell))
     return REFUSED if problems else 0
 
@@ -76,23 +78,26 @@ def host_findings(settings: Settings) -> Iterator[Finding]:
     yield _folder("run", settings.run_dir, "--run-dir", private=False)
 
 
-def hive_findings(hive: Hive, tell: Tell) -> str | None:
-    """Ask the hive, if one runs; where its dashboard is, if it says so."""
+def hive_findings(hive: Hive, tell: Tell) -> tuple[str | None, bool]:
+    """Ask the hive, if one runs.
+
+    :return: where its dashboard is, if it says so, and whether it is a demo.
+    """
     try:
         info = hive.ask("info", {}).members["info"]
         urls = hive.ask("urls", {}).members["urls"]
     except MissingSocket:
         tell(Finding("hive", NOTE, f"none runs: there is no {hive.path}"))
-        return None
+        return None, False
     except Failed as failed:
         tell(Finding("hive", PROBLEM, str(failed)))
-        return None
+        return None, False
     version, uptime = info.get("hyperhive"), duration(float(info.get("uptime_s", 0)))
     tell(Finding("hive", OK, f"{version} answers at {hive.path}, up {uptime}"))
     for target in info.get("notify", ()):
         tell(_notified(target))
     home = urls.get("home")
-    return home if isinstance(home, str) else None
+    return home if isinstance(home, str) else None, info.get("demo") is True
 
 
 def _notified(target: Mapping[str, Any]) -> Finding:

@@ -345,6 +345,20 @@ class ProcessTests(TestCase):
         self.assertEqual(by_subject["dashboard"]["mark"], PROBLEM)
 
     @deferred
+    async def test_demo_that_runs(self) -> None:
+        """Beside a demo no claude is missed, though nothing says --demo to the doctor."""
+        hive = Hive(reactor)
+        hive.info["demo"] = True
+        hive.pages.clear()
+        service = AdminService(reactor, self.run_dir / "host.sock", hive.context)
+        await service.start()
+        self.addCleanup(service.stop)
+        _, found = await self.doctor("--claude", "/nowhere/claude")
+        [claude] = (one for one in found if one["subject"] == "claude")
+        self.assertEqual(claude["mark"], NOTE)
+        self.assertIn("scripted", claude["text"])
+
+    @deferred
     async def test_notifications(self) -> None:
         """A target that can't be told is a problem, with the reason."""
         hive = Hive(reactor)
