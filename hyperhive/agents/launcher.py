@@ -125,7 +125,7 @@ class Launcher:
                 Bind(layout.home(name), "/root", writable=True),
                 Bind(layout.claude(name), "/root/.claude", writable=True),
                 Bind(layout.notes(name), "/state", writable=True),
-                Bind(layout.socket_dir(name), "/run/hive", writable=True),
+                Bind(layout.socket_dir(name), "/run/hive"),
                 *(self._repos() if name == MANAGER else ()),
                 *self._executable.binds,
             ),

@@ -1,4 +1,4 @@
-"""How an agent's claude is logged in: where, with which environment, and when not."""
+"""What an agent's container is, and how its claude is logged in: where, and when not."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from hyperhive.testing.containers import MemoryDriver
 BOB = AgentRow("bob", "agent", 0.0)
 
 
-class LoginPlanTests(SynchronousTestCase):
-    """The plan of a login."""
+class LauncherCase(SynchronousTestCase):
+    """A launcher that has prepared bob."""
 
     def launcher(self, demo: bool = False, **environ: str) -> Launcher:
         """One whose daemon has this environment."""
@@ -29,6 +29,24 @@ class LoginPlanTests(SynchronousTestCase):
         )
         launcher.prepare("bob")
         return launcher
+
+
+class SpecTests(LauncherCase):
+    """What is mounted in a container."""
+
+    def test_writable(self) -> None:
+        """Of the host an agent writes three folders of its own; the manager proposals, too."""
+        own = {"/root", "/root/.claude", "/state"}
+        launcher = self.launcher()
+        for name, more in (("bob", set()), ("hm1nd", {"/agents"})):
+            spec = launcher.spec(AgentRow(name, "agent", 0.0))
+            writable = {bind.destination for bind in spec.binds if bind.writable}
+            self.assertEqual(writable, own | more)
+            self.assertIn("/run/hive", {bind.destination for bind in spec.binds})
+
+
+class LoginPlanTests(LauncherCase):
+    """The plan of a login."""
 
     def test_commands(self) -> None:
         """Both run in the agent's container with the homes of its turns; one reads a code."""
