@@ -17,7 +17,7 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from hyperhive.approvals.interfaces import NotDone
+from hyperhive.approvals.interfaces import MAX_OPTIONS, NotDone
 from hyperhive.errors import BadRequest, Conflict, NotFound, PublicError, TooLarge
 from hyperhive.notify.interfaces import LinkExpired, NoSuchLink
 from hyperhive.notify.links import Links, Shown
@@ -94,6 +94,7 @@ class Decide:
         note=fields.OPTIONAL_TEXT,
         answer=fields.OPTIONAL_TEXT,
         choice=fields.OPTIONAL_TEXT,
+        **{f"choice{n}": fields.OPTIONAL_TEXT for n in range(1, MAX_OPTIONS + 1)},
     )
     @answers("303", "Decided: to the page.")
     @answers("400 404 409 410 413 429", "The page says why.", "text/html")

@@ -98,7 +98,8 @@ class Entrance:
         return redirected(request, after)
 
     @app.route("/login", methods=["POST"])
-    @takes(token=fields.TEXT, next=fields.OPTIONAL_TEXT)
+    # The name is there for what keeps passwords; there is one operator.
+    @takes(token=fields.TEXT, next=fields.OPTIONAL_TEXT, username=fields.OPTIONAL_TEXT)
     @gives()
     @answers("303", "Logged in: what a browser gets.")
     @answers("401 429", _WRONG, "application/json", ref("Error"))

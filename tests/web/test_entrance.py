@@ -67,7 +67,11 @@ class LoginPageTests(WebCase):
             "/login",
             login=False,
             headers={"accept": "text/html", "origin": "http://localhost:7000"},
-            data={"token": f" {self.hive.token}\n", "next": "/agent/alice/"},
+            data={
+                "username": "operator",
+                "token": f" {self.hive.token}\n",
+                "next": "/agent/alice/",
+            },
         )
         self.assertEqual(response.code, 303)
         self.assertEqual(response.headers.getRawHeaders("location"), ["/agent/alice/"])

@@ -130,6 +130,22 @@ class DocumentTests(SynchronousTestCase):
                 f"{file}: {method} {pattern.pattern}",
             )
 
+    def test_what_the_forms_send(self) -> None:
+        """Every field of a form that a page posts without a script is documented."""
+        paths = contracts()[0].document["paths"]
+        for file, path in (
+            ("login.html", "/login"),
+            ("decide.html", "/decide/{token}"),
+        ):
+            template = files("hyperhive.web").joinpath("templates", file).read_text()
+            names = set(
+                re.findall(r'<(?:input|textarea|button)[^>]* name="(\w+)', template)
+            )
+            self.assertIn({"login.html": "token"}.get(file, "seen"), names)
+            content = paths[path]["post"]["requestBody"]["content"]
+            known = content["application/x-www-form-urlencoded"]["schema"]["properties"]
+            self.assertEqual(names - set(known), set(), file)
+
 
 class ServedTests(WebCase):
     """The document over HTTP, and what it says of who may do what."""
