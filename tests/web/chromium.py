@@ -275,7 +275,13 @@ class Chromium(Tab):
             self._pipe,
             path,
             [path, *_FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
-            env={"HOME": self._profile, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            env={
+                "HOME": self._profile,
+                # Chromium leaves folders there when it is ended.
+                "TMPDIR": self._profile,
+                "PATH": "/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+            },
             childFDs={0: "w", 1: "r", 2: "r", 3: "w", 4: "r"},
         )
         targets = await self._ask("Target.getTargets")
