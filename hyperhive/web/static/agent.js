@@ -120,7 +120,7 @@ function lastTurn() {
 function drawInbox() {
   const messages = [...inbox.values()].sort((a, b) => b.id - a.id);
   byId("inbox-box").hidden = !messages.length;
-  setText(byId("inbox-count"), agent.unread ? `${agent.unread} waiting` : "");
+  setText(byId("inbox-count"), agent.unread ? String(agent.unread) : "");
   keyed(byId("inbox"), messages, ({ id }) => id, (message) => makeMessage(message, { received: true }), updateMessage);
 }
 
@@ -143,7 +143,7 @@ function updateTurn(node, turn) {
     money(turn.cost_usd),
   ];
   setText(node.querySelector(".figures"), parts.filter(Boolean).join(" · "));
-  setText(node.querySelector("time"), turn.ended_at ? `${age(turn.ended_at)} ago` : "");
+  setText(node.querySelector("time"), turn.ended_at ? age(turn.ended_at) : "");
   setAttribute(node, "title", turn.note);
 }
 

@@ -2,6 +2,7 @@
 
 import { ALERTS, isMuted, keepSettings, settings } from "./alerts.js";
 import { el, loadStyle, setText } from "./dom.js";
+import { attempt, tellTest } from "./net.js";
 import { moment } from "./words.js";
 
 const HOUR = 3600000;
@@ -22,6 +23,8 @@ const hour = mute("for 1 h", () => Date.now() + HOUR);
 const morning = mute("until tomorrow", tomorrow);
 const again = mute("unmute", () => 0);
 
+const test = el("button", { type: "button", onclick: () => attempt(test, tellTest, (said) => said) }, "tell a test");
+
 const dialog = el(
   "dialog",
   { class: "alerts", "aria-labelledby": "alerts-title" },
@@ -30,6 +33,7 @@ const dialog = el(
   allow,
   el("fieldset", {}, el("legend", {}, "tell me of"), ...boxes.map(([, words, box]) => el("label", { class: "check" }, box, words))),
   el("fieldset", {}, el("legend", {}, "mute all"), el("div", { class: "row" }, state, hour, morning, again)),
+  el("fieldset", {}, el("legend", {}, "outside the house"), el("div", { class: "row" }, el("span", { class: "grow dim" }, "ntfy and webhooks are set in hive.toml"), test)),
   el("form", { method: "dialog", class: "row end" }, el("button", { class: "primary", value: "" }, "close")),
 );
 document.body.append(dialog);

@@ -24,6 +24,12 @@ export async function post(path, fields = {}) {
   );
 }
 
+// Have the hive tell ntfy and webhooks a test; answers a sentence.
+export async function tellTest() {
+  const { targets } = await post("/notify-test");
+  return `Told: ${targets.map(({ target, host }) => `${target} (${host})`).join(", ")}.`;
+}
+
 async function ask(path, options) {
   try {
     return await fetch(new URL(path, base), { credentials: "same-origin", ...options });

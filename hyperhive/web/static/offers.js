@@ -2,7 +2,7 @@
 
 import { openLogin } from "./claude_login_door.js";
 import { known } from "./known.js";
-import { get, post } from "./net.js";
+import { get, post, tellTest } from "./net.js";
 import { VERBS } from "./verbs.js";
 import { firstLine, plural, stateWords } from "./words.js";
 
@@ -93,6 +93,7 @@ const HIVE = [
   { id: "request-spawn", title: "request an agent, to be approved", words: "spawn propose", asks: { label: "name of the agent that is proposed" }, run: (name) => post("/request-spawn", { name }).then(({ id }) => `Approval ${id} waits.`) },
   { id: "broadcast", title: "message all agents", words: "send broadcast everybody *", asks: { label: "message to all agents" }, run: (body) => post("/op-send", { to: "*", body }).then(({ ids }) => `Sent to ${plural(ids.length, "agent")}.`) },
   { id: "update-all", title: "update all: rebuild what another hyperhive has built", words: "upgrade", run: () => post("/update-all").then(({ count }) => `${plural(count, "agent")} rebuilt.`) },
+  { id: "notify-test", title: "tell a test by ntfy and webhook", words: "notification notify phone outside", run: tellTest },
 ];
 
 // Everything that can be done from here; asks the hive for what this page does not know.
