@@ -28,6 +28,7 @@ from twisted.internet.task import LoopingCall, deferLater, react
 
 from hyperhive.agents.statistics import REST, Statistics
 from hyperhive.agents.windows import WINDOWS
+from hyperhive.bus import EventBus
 from hyperhive.deferreds import deferred
 from hyperhive.store.database import Database
 from hyperhive.store.migrations import BROKER
@@ -154,6 +155,7 @@ async def sample(clock: Any, timed: Timed, window: str, agent: str | None) -> An
     asked = Statistics(
         clock,
         timed,  # type: ignore[arg-type]  # a stand-in
+        EventBus(clock, 1),
         FakeAgents(*names),
         lambda: None,
         DAYS,

@@ -297,6 +297,7 @@ class Hive(Service):
         statistics = Statistics(
             reactor,
             database,
+            bus,
             agents,
             agents.today.all,
             settings.keep_turns,

@@ -125,6 +125,7 @@ class Report:
     :param running: how many turns run of whom it is about.
     :param buckets: the oldest first; the last is not over.
     :param agents: everybody who has turns in the window, and who exists; by name.
+    :param seq: the number of the last event whose turns are all in it.
     """
 
     window: str
@@ -134,6 +135,7 @@ class Report:
     buckets: tuple[tuple[Bucket, Figures], ...]
     total: Figures
     agents: tuple[AgentFigures, ...]
+    seq: int = 0
 
     def as_wire(self) -> dict[str, Any]:
         """The ``stats`` of the wire page."""

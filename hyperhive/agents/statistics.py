@@ -16,6 +16,7 @@ from hyperhive.agents.interfaces import IAgents, NoSuchAgent
 from hyperhive.agents.tallies import Tallies
 from hyperhive.agents.today import DayTally
 from hyperhive.agents.windows import Bucket, Window, window
+from hyperhive.bus import EventBus
 from hyperhive.deferreds import deferred
 from hyperhive.names import check_agent_name, mailbox_owner
 from hyperhive.store.database import Database
@@ -56,6 +57,7 @@ class Statistics:
         self,
         clock: IReactorTime,
         database: Database,
+        bus: EventBus,
         agents: IAgents,
         today: Callable[[], DayTally | None],
         kept_days: int,
@@ -64,6 +66,7 @@ class Statistics:
     ) -> None:
         self._clock = clock
         self._database = database
+        self._bus = bus
         self._agents = agents
         self._kept_days = kept_days
         self._today = today
@@ -146,6 +149,7 @@ class Statistics:
     @deferred
     async def _read(self, question: _Question) -> Report:
         wanted, agent = question
+        seq = self._bus.seq
         buckets = wanted.buckets(self._now(), self._zone)
         tallies = Tallies(wanted, buckets, agent)
         some = _reading(tallies, iter(buckets), agent)
@@ -157,7 +161,7 @@ class Statistics:
             lambda connection: TurnFigures.took_by_agent(connection, *whole)
         )
         # It is put together there, too: that takes longer than the reactor can wait.
-        return await self._database.read_in_thread(
+        report = await self._database.read_in_thread(
             lambda connection: tallies.report(
                 took,
                 TurnFigures.waited_by_agent(connection, *whole),
@@ -165,6 +169,7 @@ class Statistics:
                 exist,
             )
         )
+        return attrs.evolve(report, seq=seq)
 
 
 def _reading(

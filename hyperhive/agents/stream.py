@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any, NoReturn
 
 import attrs
@@ -111,9 +112,14 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-# Python takes NaN and Infinity, which no browser does, and events are passed on
-# as they came.
-_decode = json.JSONDecoder(parse_constant=_refuse).decode
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if isfinite(value) else _refuse(text)
+
+
+# Python takes NaN and Infinity, and reads 1e999 as one: no browser takes what
+# it then writes, and events are passed on.
+_decode = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
 
 
 def for_display(line: StreamLine, limit: int = MAX_SHOWN) -> bytes:
@@ -140,7 +146,7 @@ def for_display(line: StreamLine, limit: int = MAX_SHOWN) -> bytes:
 
 
 def _encode(event: Mapping[str, Any]) -> bytes:
-    return json.dumps(event, separators=(",", ":")).encode()
+    return json.dumps(event, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _shortened(value: Any, longest: int, most: int, depth: int) -> Any:

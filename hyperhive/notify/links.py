@@ -161,6 +161,14 @@ class Links:
         row = await self._database.write(find_or_insert)
         return f"{self._home}{PATH}{row.id}.{self._signature(row)}"
 
+    def check(self, token: str) -> None:
+        """Whether it is a link's, and the link still good for something.
+
+        :raises NoSuchLink:
+        :raises LinkExpired:
+        """
+        self._checked(token)
+
     @deferred
     async def look(self, token: str) -> Shown:
         """What a link would decide, or what became of it. This changes nothing.

@@ -227,6 +227,7 @@ class AgentPage:
         return answer(request, {"ids": ids})
 
     @app.route("/api/cancel", methods=["POST"])
+    @takes()
     @gives()
     async def cancel(self, request: Request) -> bytes:
         """Interrupt its turn."""
@@ -246,6 +247,7 @@ class AgentPage:
         return answer(request, {"paused": paused})
 
     @app.route("/api/compact", methods=["POST"])
+    @takes()
     @gives()
     async def compact(self, request: Request) -> bytes:
         """Have it compact its session."""
@@ -255,6 +257,7 @@ class AgentPage:
         return answer(request)
 
     @app.route("/api/new-session", methods=["POST"])
+    @takes()
     @gives()
     async def new_session(self, request: Request) -> bytes:
         """Have its next turn begin a new session."""

@@ -31,6 +31,7 @@ class ClaudeLoginRoutes:
         return self._answer(request)
 
     @app.route("/start", methods=["POST"])
+    @takes()
     @_LOGIN
     def start(self, request: Request) -> bytes:
         """Begin it, or join the one that is under way."""
@@ -46,6 +47,7 @@ class ClaudeLoginRoutes:
         return self._answer(request)
 
     @app.route("/cancel", methods=["POST"])
+    @takes()
     @_LOGIN
     async def cancel(self, request: Request) -> bytes:
         """End it; answers when nothing of it runs any more."""

@@ -39,7 +39,6 @@ from hyperhive.web.templates import Templates
 MAX_READ = 200
 #: How many topics a stream can be narrowed to.
 MAX_TOPICS = 20
-_MAX_ID = 2**63 - 1
 
 
 class Dashboard:
@@ -162,6 +161,7 @@ class Dashboard:
         return answer(request, {"name": name})
 
     @app.route("/start/<name>", methods=["POST"])
+    @takes()
     @gives()
     async def start(self, request: Request, name: str) -> bytes:
         """Start an agent."""
@@ -179,6 +179,7 @@ class Dashboard:
         return answer(request)
 
     @app.route("/restart/<name>", methods=["POST"])
+    @takes()
     @gives()
     async def restart(self, request: Request, name: str) -> bytes:
         """Stop an agent and start it again."""
@@ -227,6 +228,7 @@ class Dashboard:
         return answer(request, members)
 
     @app.route("/approve/<int:approval>", methods=["POST"])
+    @takes()
     @gives()
     async def approve(self, request: Request, approval: int) -> bytes:
         """Approve; answers when it is done, or has failed."""
@@ -253,6 +255,7 @@ class Dashboard:
         return answer(request)
 
     @app.route("/cancel-question/<int:question>", methods=["POST"])
+    @takes()
     @gives()
     async def cancel_question(self, request: Request, question: int) -> bytes:
         """Leave a question unanswered."""
@@ -260,6 +263,7 @@ class Dashboard:
         return answer(request)
 
     @app.route("/rebuild/<name>", methods=["POST"])
+    @takes()
     @gives()
     async def rebuild(self, request: Request, name: str) -> bytes:
         """Build again what an agent runs, and run that."""
@@ -267,6 +271,7 @@ class Dashboard:
         return answer(request)
 
     @app.route("/update-all", methods=["POST"])
+    @takes()
     @gives(count=COUNT)
     async def update_all(self, request: Request) -> bytes:
         """Rebuild every agent that another hyperhive has built."""
@@ -296,6 +301,7 @@ class Dashboard:
         return answer(request, {"lines": self._context.deploys.lines(job)})
 
     @app.route("/cancel-job/<int:job>", methods=["POST"])
+    @takes()
     @gives()
     def cancel_job(self, request: Request, job: int) -> bytes:
         """Cancel a job that waits or builds."""
@@ -303,12 +309,12 @@ class Dashboard:
         return answer(request)
 
     @app.route("/run-again/<int:job>", methods=["POST"])
+    @takes()
     @gives()
     async def run_again(self, request: Request, job: int) -> bytes:
         """Run a job again that failed or was interrupted."""
-        if job > _MAX_ID:
-            raise BadRequest("No job has such an id.")
-        await shielded(self._context.deploys.run_again(job), f"job {job} again")
+        going = self._context.deploys.run_again(_row(job))
+        await shielded(going, f"job {job} again")
         return answer(request)
 
     @app.route("/api/tombstones", methods=["GET"])
@@ -318,6 +324,7 @@ class Dashboard:
         return answer(request, {"tombstones": await tombstones(self._context)})
 
     @app.route("/purge-tombstone/<gone>", methods=["POST"])
+    @takes()
     @gives()
     async def purge(self, request: Request, gone: str) -> bytes:
         """Remove what is kept of a destroyed agent."""
@@ -325,12 +332,11 @@ class Dashboard:
         return answer(request)
 
     @app.route("/requeue/<int:message>", methods=["POST"])
+    @takes()
     @gives()
     async def requeue(self, request: Request, message: int) -> bytes:
         """Queue a dead message again."""
-        if message > _MAX_ID:
-            raise BadRequest("No message has such an id.")
-        await self._context.broker.requeue(message)
+        await self._context.broker.requeue(_row(message))
         return answer(request)
 
     @app.route("/op-send", methods=["POST"])
@@ -344,6 +350,7 @@ class Dashboard:
         return answer(request, {"ids": ids})
 
     @app.route("/notify-test", methods=["POST"])
+    @takes()
     @gives(targets=array(row(target=schema.TEXT, host=schema.TEXT)))
     async def notify_test(self, request: Request) -> bytes:
         """Tell every target outside the house a test, and say what came of it."""
@@ -359,7 +366,7 @@ class Dashboard:
 
 def _row(id: int) -> int:
     """An id that a row can have."""
-    if id > _MAX_ID:
+    if id > schema.MAX_ID:
         raise BadRequest("Nothing has such an id.")
     return id
 

@@ -58,6 +58,13 @@ _LINES = (
     (" ", ""),
 )
 _NOTHING_TYPED = Form({})
+#: What its form posts. Of several options each has a field of its own.
+_CHOICES = ("choice", *(f"choice{n}" for n in range(1, MAX_OPTIONS + 1)))
+_FIELDS = {
+    "seen": fields.TEXT,
+    "do": fields.TEXT,
+    **dict.fromkeys(("note", "answer", *_CHOICES), fields.OPTIONAL_TEXT),
+}
 
 
 class Decide:
@@ -88,25 +95,21 @@ class Decide:
             return self._refused(request, error)
 
     @app.route("/<token>", methods=["POST"])
-    @takes_raw(
-        seen=fields.TEXT,
-        do=fields.TEXT,
-        note=fields.OPTIONAL_TEXT,
-        answer=fields.OPTIONAL_TEXT,
-        choice=fields.OPTIONAL_TEXT,
-        **{f"choice{n}": fields.OPTIONAL_TEXT for n in range(1, MAX_OPTIONS + 1)},
-    )
+    @takes_raw(**_FIELDS)
     @answers("303", "Decided: to the page.")
     @answers("400 404 409 410 413 429", "The page says why.", "text/html")
     async def decide(self, request: Request, token: str) -> bytes:
         """Decide, then show what was decided."""
         _private(request)
-        fields = _NOTHING_TYPED
+        typed = _NOTHING_TYPED
         try:
-            fields = form(request)
-            await self._done(self._decision(token, fields))
+            # Whoever has no link has nothing taken apart.
+            self._links.check(token)
+            typed = form(request)
+            typed.check_names(_FIELDS)
+            await self._done(self._decision(token, typed))
         except (BadRequest, Conflict, TooLarge) as error:
-            return await self._again(request, token, fields, error)
+            return await self._again(request, token, typed, error)
         except NotDone:
             pass  # the page says what came of it
         except PublicError as error:
@@ -120,22 +123,21 @@ class Decide:
             raise NotFound("Nothing is decided by links here: they are not turned on.")
         return links
 
-    def _decision(self, token: str, fields: Form) -> Deferred[None]:
-        links, seen, do = self._links, fields.text("seen"), fields.text("do")
+    def _decision(self, token: str, typed: Form) -> Deferred[None]:
+        links, seen, do = self._links, typed.text("seen"), typed.text("do")
         if do == "approve":
             return links.approve(token, seen)
         if do == "deny":
-            return links.deny(token, seen, _typed(fields, "note"))
+            return links.deny(token, seen, _typed(typed, "note"))
         if do == "answer":
-            return self._answered(token, seen, fields)
+            return self._answered(token, seen, typed)
         raise BadRequest("The field 'do' must be approve, deny or answer.")
 
-    def _answered(self, token: str, seen: str, fields: Form) -> Deferred[None]:
-        text = _typed(fields, "answer")
-        chosen = [
-            fields.text(name) for name in fields.values if name.startswith("choice")
-        ]
-        given = text if text.strip() or not chosen else chosen
+    def _answered(self, token: str, seen: str, typed: Form) -> Deferred[None]:
+        chosen = [typed.text(name) for name in _CHOICES if name in typed.values]
+        own = _typed(typed, "answer")
+        # As on the dashboard: words of one's own go with what was ticked.
+        given = "\n".join([*chosen, own]) if own.strip() or not chosen else chosen
         return self._links.answer(token, seen, given)
 
     async def _done(self, deciding: Deferred[None]) -> None:
@@ -146,7 +148,7 @@ class Decide:
             await waiting.addTimeout(CARRY_OUT_SECONDS, self._clock)
 
     async def _again(
-        self, request: Request, token: str, fields: Form, error: PublicError
+        self, request: Request, token: str, typed: Form, error: PublicError
     ) -> bytes:
         """The page as it is now, what was wrong, and what was typed."""
         try:
@@ -154,7 +156,7 @@ class Decide:
         except PublicError as refusal:
             return self._refused(request, refusal)
         request.setResponseCode(code_of(error))
-        return self._shown(request, shown, str(error), fields)
+        return self._shown(request, shown, str(error), typed)
 
     def _refused(self, request: Request, error: PublicError) -> bytes:
         """A page that shows nothing but why."""
@@ -173,7 +175,7 @@ class Decide:
         request: Request,
         shown: Shown,
         error: str = "",
-        fields: Form = _NOTHING_TYPED,
+        typed: Form = _NOTHING_TYPED,
     ) -> bytes:
         left = int(shown.expires_at - self._context.now())
         return self._render(
@@ -181,8 +183,8 @@ class Decide:
             error=error,
             shown=shown,
             minutes=max(1, round(left / 60)),
-            note=_typed(fields, "note"),
-            answer=_typed(fields, "answer"),
+            note=_typed(typed, "note"),
+            answer=_typed(typed, "answer"),
             when=_when,
             lines=_marked(shown.diff.text) if shown.diff else (),
         )
@@ -206,9 +208,9 @@ def _when(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%H:%M UTC on %d %b}"
 
 
-def _typed(fields: Form, name: str) -> str:
+def _typed(typed: Form, name: str) -> str:
     """What was typed into a field; browsers end lines as the network does."""
-    return (fields.optional_text(name) or "").replace("\r\n", "\n")
+    return (typed.optional_text(name) or "").replace("\r\n", "\n")
 
 
 def _marked(diff: str) -> Iterator[tuple[str, str]]:

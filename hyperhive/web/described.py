@@ -43,12 +43,13 @@ class Response:
 class Description:
     """What is known of a route beyond its address, its method and its docstring.
 
+    :param fields: of the body; ``None``: nothing was said of it.
     :param responses: by status code.
     :param mounts: the class whose routes are below a branch.
     :param streams: it answers server-sent events.
     """
 
-    fields: Mapping[str, Field] = field(factory=dict)
+    fields: Mapping[str, Field] | None = None
     query: Mapping[str, Parameter] = field(factory=dict)
     responses: Mapping[str, Response] = field(factory=dict)
     mounts: type | None = None
@@ -61,7 +62,11 @@ def description(handler: Any) -> Description | None:
 
 
 def takes(**wanted: Field) -> Callable[[Handler], Handler]:
-    """Read these fields of the body, and give them to the handler."""
+    """Read these fields of the body, and give them to the handler.
+
+    Without any it takes none: every POST says so, for one that looked away from its
+    body would take a misspelt wish for none.
+    """
 
     def read(request: Request) -> dict[str, Any]:
         given = form(request)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from twisted.web.server import Request
 
+from hyperhive.web.headers import header
+
 #: What is shorter travels as well as it is (bytes).
 SHORTEST = 1024
 #: What is longer would hold up the reactor (bytes): it takes some 4 ms to compress.
@@ -15,7 +17,7 @@ _FAST = 1
 
 def takes_gzip(request: Request) -> bool:
     """Whether the client takes gzip, by its ``Accept-Encoding``."""
-    qualities = dict(_qualities(request.getHeader("accept-encoding") or ""))
+    qualities = dict(_qualities(header(request, b"accept-encoding") or ""))
     return qualities.get("gzip", qualities.get("*", 0.0)) > 0
 
 

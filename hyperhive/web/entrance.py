@@ -20,6 +20,7 @@ from hyperhive.web.context import WebContext
 from hyperhive.web.decide import Decide
 from hyperhive.web.described import PAGE, answers, asks, gives, mounts, takes
 from hyperhive.web.guard import COOKIE, address, sessions
+from hyperhive.web.headers import header
 from hyperhive.web.login import SESSION_LIFE, Doorman
 from hyperhive.web.schema import ref
 from hyperhive.web.sse import Streams
@@ -106,7 +107,7 @@ class Entrance:
     @answers("401 429", _WRONG, "text/html")
     def log_in(self, request: Request, token: str, **given: str | None) -> bytes:
         """Take the token, from the page or from a script."""
-        wants_page = "text/html" in (request.getHeader("accept") or "")
+        wants_page = "text/html" in (header(request, b"accept") or "")
         after = _after(given["next"])
         if self._doorman.knows(token.strip()):
             self._begin_session(request)
@@ -120,6 +121,7 @@ class Entrance:
         return self._page(request, after, error)
 
     @app.route("/logout", methods=["POST"])
+    @takes()
     @answers("303", "Logged out.")
     def log_out(self, request: Request) -> bytes:
         """End the session, and the streams that it may hold open."""

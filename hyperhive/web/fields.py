@@ -6,6 +6,7 @@ from typing import Any
 from attrs import frozen
 from twisted.web.server import Request
 
+from hyperhive.errors import BadRequest
 from hyperhive.web import schema
 from hyperhive.web.forms import Form, query_number, query_text
 from hyperhive.web.schema import Schema, ref
@@ -100,10 +101,26 @@ def whole(low: int, high: int) -> Parameter:
 
 
 def short(most: int) -> Parameter:
-    """A text of so many characters at most, which the handler checks."""
-    return _filter({**schema.TEXT, "maxLength": most})
+    """A text of so many characters at most; an empty one is ``None``."""
+
+    def read(request: Request, name: str) -> str | None:
+        text = query_text(request, name) or None
+        if text is not None and len(text) > most:
+            raise BadRequest(f"{name!r} in the query has at most {most} characters.")
+        return text
+
+    return Parameter(read, {**schema.TEXT, "maxLength": most})
 
 
 def choice(*choices: str) -> Parameter:
-    """One of some texts, which the handler checks."""
-    return _filter(schema.one_of(*choices))
+    """One of some texts; an empty one is ``None``."""
+
+    def read(request: Request, name: str) -> str | None:
+        text = query_text(request, name) or None
+        if text is not None and text not in choices:
+            raise BadRequest(
+                f"{name!r} in the query must be one of {', '.join(choices)}."
+            )
+        return text
+
+    return Parameter(read, schema.one_of(*choices, ""))

@@ -10,6 +10,8 @@ from attrs import frozen
 from twisted.web.server import Request
 
 from hyperhive.errors import BadRequest
+from hyperhive.web.headers import header
+from hyperhive.web.schema import MAX_ID
 
 #: How many fields a form may have.
 MAX_FIELDS = 100
@@ -39,9 +41,8 @@ class Form:
         """
         for name in self.values:
             if name not in names:
-                raise BadRequest(
-                    f"There is no field {name[:80]!r} here, only {', '.join(names)}."
-                )
+                there = f"only {', '.join(names)}" if names else "there are no fields"
+                raise BadRequest(f"There is no field {name[:80]!r} here, {there}.")
 
     def text(self, name: str) -> str:
         """A text that must be there.
@@ -146,7 +147,7 @@ class Form:
             value = int(value)  # JSON has one kind of number
         if isinstance(value, bool) or not isinstance(value, int):
             raise BadRequest(f"The field {name!r} must hold whole numbers.")
-        if not least <= value < 2**63:
+        if not least <= value <= MAX_ID:
             raise BadRequest(f"The field {name!r} holds a number that is no id.")
         return value
 
@@ -159,7 +160,7 @@ def form(request: Request) -> Form:
     content: Any = request.content
     content.seek(0)
     body: bytes = content.read()
-    kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+    kind = (header(request, b"content-type") or "").partition(";")[0].strip().lower()
     if not body:
         return Form({})
     if kind == _JSON:

@@ -9,6 +9,8 @@ import ipaddress
 import re
 import socket
 from http import HTTPStatus
+from io import SEEK_END
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from twisted.logger import Logger
@@ -16,12 +18,15 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from hyperhive.web.answers import answer_error, redirect, secure
+from hyperhive.web.headers import header
 from hyperhive.web.login import Doorman
 
 #: The session's cookie.
 COOKIE = b"hyperhive"
 #: First path segments that need no login.
 PUBLIC = frozenset({b"login", b"decide", b"static", b"healthz"})
+#: The longest login in bytes: a stranger must not have more taken apart.
+LOGIN_BODY = 16 * 1024
 #: Methods that change nothing.
 SAFE = frozenset({b"GET", b"HEAD"})
 
@@ -63,10 +68,16 @@ class Guard(Resource):
     def render(self, request: Request) -> int | bytes:
         """Answer what may not pass; hand on what may."""
         secure(request)
-        refusal = self._refuse_host(request) or self._refuse_origin(request)
+        refusal = (
+            self._refuse_host(request)
+            or _refuse_bytes(request)
+            or self._refuse_origin(request)
+        )
         if refusal is not None:
             return refusal
         if _is_public(request):
+            if _is_login(request) and _length(request) > LOGIN_BODY:
+                return _refuse_length(request)
             return _handed_on(request, self._entrance)
         refusal = self._refuse_stranger(request)
         if refusal is not None:
@@ -81,8 +92,8 @@ class Guard(Resource):
         return _handed_on(request, self._entrance if leaving else self._inside)
 
     def _refuse_host(self, request: Request) -> bytes | None:
-        hosts = request.requestHeaders.getRawHeaders("host") or []
-        if len(hosts) == 1 and self._is_ours(hosts[0]):
+        hosts = request.requestHeaders.getRawHeaders(b"host") or []
+        if len(hosts) == 1 and self._is_ours(bytes(hosts[0]).decode("latin-1")):
             return None
         return answer_error(
             request,
@@ -113,14 +124,14 @@ class Guard(Resource):
         """
         if request.method in SAFE:
             return None
-        site = request.getHeader("sec-fetch-site")
-        origin = request.getHeader("origin")
+        site = header(request, b"sec-fetch-site")
+        origin = header(request, b"origin")
         if origin == "null" and _first(request) == b"decide":
             origin = None
         if site not in (None, "same-origin", "none"):
             foreign = True
         elif origin is not None:
-            foreign = _netloc(origin) != (request.getHeader("host") or "").lower()
+            foreign = _netloc(origin) != (header(request, b"host") or "").lower()
         else:
             foreign = bearer(request) is None and not _proves_itself(request)
         if not foreign:
@@ -166,23 +177,48 @@ class Guard(Resource):
         )
 
 
+def _refuse_bytes(request: Request) -> bytes | None:
+    """Routes are texts: an address that is none is nobody's."""
+    try:
+        for segment in request.postpath or []:
+            segment.decode()
+    except UnicodeDecodeError:
+        return answer_error(
+            request, HTTPStatus.BAD_REQUEST, "The address is not UTF-8."
+        )
+    return None
+
+
+def _length(request: Request) -> int:
+    content: Any = request.content
+    return int(content.seek(0, SEEK_END))
+
+
+def _refuse_length(request: Request) -> bytes:
+    return answer_error(
+        request,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"A login is at most {LOGIN_BODY} bytes.",
+    )
+
+
 def host_name(request: Request) -> str:
     """The host that a request was sent to, without its port; brackets stay."""
-    match = _HOST.fullmatch(request.getHeader("host") or "")
+    match = _HOST.fullmatch(header(request, b"host") or "")
     return "localhost" if match is None else match[1]
 
 
 def bearer(request: Request) -> str | None:
     """The token of an ``Authorization: Bearer`` header."""
-    scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
+    scheme, _, token = (header(request, b"authorization") or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
 def sessions(request: Request) -> list[str]:
     """The values of our cookie, the first few: one browser sends one."""
     found: list[str] = []
-    for header in request.requestHeaders.getRawHeaders(b"cookie") or []:
-        for pair in header.split(b";"):
+    for line in request.requestHeaders.getRawHeaders(b"cookie") or []:
+        for pair in line.split(b";"):
             name, _, value = pair.strip().partition(b"=")
             if name == COOKIE and len(found) < 4:
                 found.append(value.decode("ascii", "replace"))
@@ -221,5 +257,8 @@ def _handed_on(request: Request, resource: IResource) -> int | bytes:
 
 
 def _netloc(origin: str) -> str | None:
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # brackets without an address
+        return None
     return parts.netloc.lower() if parts.scheme in ("http", "https") else None

@@ -13,16 +13,19 @@ import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
 
+from hyperhive.deferreds import deferred
 from hyperhive.errors import BadRequest
 
 #: How many texts one call renders, and how much of them together (characters).
 MAX_TEXTS = 100
 MAX_CHARS = 512 * 1024
 #: A longer text is shown as it is (characters).
-MAX_TEXT = 32 * 1024
+MAX_TEXT = 16 * 1024
+#: The same of one with more of what opens a link: finding the ends is quadratic.
+MAX_BRACKETS = 500
 
 #: The tags that there may be, and their attributes.
 TAGS = {
@@ -99,7 +102,7 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
 
 def to_html(text: str) -> str | None:
     """Safe HTML, or ``None`` for a text that is too long. Blocks: for a thread."""
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT or text.count("[") > MAX_BRACKETS:
         return None
     return nh3.clean(
         _MARKDOWN.render(text),
@@ -113,15 +116,20 @@ def to_html(text: str) -> str | None:
 
 
 class Markdown:
-    """Renders texts in a thread: an agent can write some that take long.
+    """Renders texts in a thread, one at a time: an agent can write some that take long.
+
+    Threads share the interpreter with the reactor, which more of them would hold up
+    the longer.
 
     :param reactor: ``IReactorThreads``.
     """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self._turn = DeferredLock()
 
-    def render(self, texts: Sequence[str]) -> "Deferred[list[str | None]]":
+    @deferred
+    async def render(self, texts: Sequence[str]) -> list[str | None]:
         """Each text's HTML, see :func:`to_html`.
 
         :raises BadRequest: if they are too many, or too much.
@@ -130,7 +138,8 @@ class Markdown:
             raise BadRequest(f"At most {MAX_TEXTS} texts are rendered at once.")
         if sum(map(len, texts)) > MAX_CHARS:
             raise BadRequest(f"At most {MAX_CHARS} characters are rendered at once.")
+        return [await self._turn.run(self._rendered, text) for text in texts]
+
+    def _rendered(self, text: str) -> "Deferred[str | None]":
         pool = self._reactor.getThreadPool()
-        return deferToThreadPool(
-            self._reactor, pool, lambda: [to_html(text) for text in texts]
-        )
+        return deferToThreadPool(self._reactor, pool, to_html, text)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from hyperhive.errors import BadRequest
 from hyperhive.messages.interfaces import IBroker, Message, MessagePage, MessageState
 from hyperhive.web import fields
 from hyperhive.web.schema import ID, array, ref, row
@@ -40,7 +39,8 @@ async def message_page(
     :param agent: only messages to or from it.
     """
     limit = limit or MAX_PAGE
-    text, wanted = _text(q), _state(state)
+    text = (q or "").strip()
+    wanted = None if state is None else MessageState(state)
     if text or wanted is not None:
         found = await broker.search(text, wanted, agent, before, limit)
     else:
@@ -52,23 +52,6 @@ async def message_page(
     if older is not None:
         members["before"] = older
     return members
-
-
-def _text(q: str | None) -> str:
-    text = (q or "").strip()
-    if len(text) > MAX_SEARCHED:
-        raise BadRequest(f"'q' in the query has at most {MAX_SEARCHED} characters.")
-    return text
-
-
-def _state(text: str | None) -> MessageState | None:
-    if not text:
-        return None
-    try:
-        return MessageState(text)
-    except ValueError:
-        states = ", ".join(state.value for state in MessageState)
-        raise BadRequest(f"'state' in the query must be one of {states}.") from None
 
 
 def _newest_that_fit(messages: tuple[Message, ...]) -> list[Message]:

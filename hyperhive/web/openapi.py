@@ -15,7 +15,7 @@ from hyperhive.web.described import Description, Response, answers, description
 from hyperhive.web.guard import PUBLIC
 from hyperhive.web.openapi_events import EVENTS
 from hyperhive.web.openapi_rows import ROWS
-from hyperhive.web.schema import ID, OBJECT, SEQ, TEXT, Schema, ref
+from hyperhive.web.schema import ANYTHING, ID, SEQ, TEXT, Schema, ref
 
 _ABOUT = """\
 What the pages use, and any program may. docs/api.md says how to log in, what errors
@@ -43,7 +43,7 @@ _JSON = "application/json"
 _NONE = Response("There is no such answer.")
 _FORM = "application/x-www-form-urlencoded"
 #: What an operation says that answers with such a document.
-DOCUMENT = answers("200", "The document.", _JSON, OBJECT)
+DOCUMENT = answers("200", "The document.", _JSON, ANYTHING)
 #: What each error is for; all have the same body.
 _ERRORS = {
     "400": "A field is missing, or is not what is allowed: the sentence names it.",
@@ -131,6 +131,8 @@ def _routes(
         path = prefix + _SEGMENT.sub(_template, rule.rule.removeprefix("/"))
         if said is None:
             raise Undocumented(_remedy(owner, handler, path))
+        if said.fields is None and "POST" in (rule.methods or ()):
+            raise Undocumented(_remedy(owner, handler, path))
         # Klein has two rules for a branch: itself, and all that is below it.
         is_branch = f"{rule.endpoint}_branch" in app.endpoints
         is_below = "__rest__" in rule.arguments
@@ -151,8 +153,8 @@ def _is_described(handler: Any) -> bool:
 def _remedy(owner: type, handler: Any, path: str) -> str:
     return (
         f"{owner.__module__}.{owner.__name__}.{handler.__name__} ({path}) is not "
-        "documented: put @gives(…) under its @app.route, and @takes(…) or @asks(…) for "
-        "the fields that it reads. hyperhive/web/described.py has an example."
+        "documented: put @gives(…) under its @app.route, and @takes(…) with the "
+        "fields of the body that it reads, none if it is a POST without, or @asks(…). hyperhive/web/described.py has an example."
     )
 
 
@@ -204,7 +206,8 @@ def _query(said: Description) -> list[dict[str, Any]]:
 
 
 def _body(said: Description) -> dict[str, Any]:
-    needed = [name for name, one in said.fields.items() if one.needed]
+    fields = said.fields or {}
+    needed = [name for name, one in fields.items() if one.needed]
 
     def schema(fields: dict[str, Schema]) -> Schema:
         return {
@@ -217,12 +220,10 @@ def _body(said: Description) -> dict[str, Any]:
     return {
         "required": bool(needed),
         "content": {
-            _JSON: {
-                "schema": schema({name: one.json for name, one in said.fields.items()})
-            },
+            _JSON: {"schema": schema({name: one.json for name, one in fields.items()})},
             _FORM: {
                 "schema": schema(
-                    {name: one.form or one.json for name, one in said.fields.items()}
+                    {name: one.form or one.json for name, one in fields.items()}
                 )
             },
         },
@@ -253,9 +254,9 @@ def _response(response: Response) -> dict[str, Any]:
 
 def _errors(route: _Route) -> Iterator[str]:
     """Which errors a route may answer: each in the order of what is checked."""
-    yield "421"
+    yield from ("421", "500")
     if route.method != "get":
-        yield from ("400", "403", "409", "413", "500")
+        yield from ("400", "403", "409", "413")
     if not route.is_public:
         yield from ("401", "429")
     if route.said.query or route.said.streams or route.parameters:

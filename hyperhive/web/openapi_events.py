@@ -2,10 +2,10 @@
 
 from hyperhive.web.openapi_rows import TURN_END
 from hyperhive.web.schema import (
+    ANYTHING,
     BOOLEAN,
     COUNT,
     ID,
-    OBJECT,
     SEQ,
     TEXT,
     TIME,
@@ -37,7 +37,7 @@ KINDS: dict[str, Schema] = {
         TURN_END, turn=ID, turn_kind=TEXT, started_at=TIME, tokens=ref("Tokens")
     ),
     "stream": row(
-        event={**OBJECT, "description": "One line of claude's output, shortened."}
+        event={**ANYTHING, "description": "One line of claude's output, shortened."}
     ),
     "note": row(text=TEXT),
     "agent_state": {

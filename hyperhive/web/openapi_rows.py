@@ -17,13 +17,13 @@ from hyperhive.names import (
 )
 from hyperhive.settings import MODEL_PATTERN
 from hyperhive.web.schema import (
+    ANYTHING,
     BOOLEAN,
     COUNT,
     DEPLOYMENT,
     ID,
     NO,
     NUMBER,
-    OBJECT,
     SEQ,
     SHA,
     TEXT,
@@ -276,5 +276,5 @@ ROWS: dict[str, Schema] = {
             )
         ),
     ),
-    "Config": {**OBJECT, "description": "As docs/configuration.md has it."},
+    "Config": {**ANYTHING, "description": "As docs/configuration.md has it."},
 }

@@ -13,7 +13,8 @@ SOME_TEXT: Schema = {"type": "string", "pattern": r"\S"}
 BOOLEAN: Schema = {"type": "boolean"}
 NUMBER: Schema = {"type": "number"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
-OBJECT: Schema = {"type": "object"}
+#: An object that is described elsewhere.
+ANYTHING: Schema = {"type": "object", "additionalProperties": True}
 YES: Schema = {"const": True}
 NO: Schema = {"const": False}
 ID: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID}

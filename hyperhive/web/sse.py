@@ -1,5 +1,6 @@
 """Server-sent events: each stream is one bounded subscription to the bus."""
 
+import re
 from collections.abc import Callable, Set
 from http import HTTPStatus
 
@@ -14,6 +15,8 @@ from hyperhive.bus import Event, EventBus, Subscription
 from hyperhive.errors import BadRequest
 from hyperhive.web.answers import answer_error
 from hyperhive.web.forms import query_number
+from hyperhive.web.headers import header
+from hyperhive.web.schema import MAX_ID
 
 #: How often an idle stream says that it lives (seconds): proxies cut silent ones.
 PING_EVERY = 15.0
@@ -21,7 +24,7 @@ PING_EVERY = 15.0
 RETRY = 2000
 #: How many streams there may be at once.
 MAX_STREAMS = 256
-_MAX_SEQ = 2**63 - 1
+_SEQ = re.compile("[0-9]{1,19}")
 
 _RESYNC = b"event: resync\ndata: {}\n\n"
 
@@ -190,9 +193,9 @@ class _Subscriber:
 
 def _since(request: Request) -> int | None:
     """Where the reader left off: what the browser says of itself is newer than the URL."""
-    last = request.getHeader("last-event-id")
+    last = header(request, b"last-event-id")
     if last is None or last == "":
-        return query_number(request, "since", 0, _MAX_SEQ)
-    if not (last.isascii() and last.isdigit()) or int(last[:20]) > _MAX_SEQ:
+        return query_number(request, "since", 0, MAX_ID)
+    if not _SEQ.fullmatch(last) or int(last) > MAX_ID:
         raise BadRequest("Last-Event-ID must be the number of an event.")
     return int(last)

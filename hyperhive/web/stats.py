@@ -16,6 +16,5 @@ async def stats_state(
 
     :raises PublicError: for a window or an agent that there is not.
     """
-    seq = context.bus.seq
     report = await context.statistics.report(window or DEFAULT, agent)
-    return {"seq": seq, **facts(context), "stats": report.as_wire()}
+    return {"seq": report.seq, **facts(context), "stats": report.as_wire()}

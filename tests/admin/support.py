@@ -103,6 +103,7 @@ class Hive:
             statistics=Statistics(
                 clock,
                 database,
+                self.bus,
                 self.agents,
                 lambda: None,
                 90,

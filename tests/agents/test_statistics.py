@@ -14,6 +14,7 @@ from hyperhive.agents.statistics import MAX_KEPT, REST, Statistics
 from hyperhive.agents.tallies import spread
 from hyperhive.agents.today import DayTally
 from hyperhive.agents.windows import UnknownWindow
+from hyperhive.bus import EventBus
 from hyperhive.messages.interfaces import Usage
 from hyperhive.names import InvalidName
 from hyperhive.store.database import Database, DatabaseClosed
@@ -54,10 +55,12 @@ class StatisticsTests(SynchronousTestCase):
         self.clock = Clock()
         self.stored = Database.in_memory(BROKER)
         self.database = SlowDatabase(self.clock, self.stored)
+        self.bus = EventBus(self.clock, 10)
         self.agents = FakeAgents("bob")
         self.statistics = Statistics(
             self.clock,
             self.database,  # type: ignore[arg-type]  # a stand-in
+            self.bus,
             self.agents,
             lambda: DayTally(1, 0.5),
             90,
@@ -206,6 +209,17 @@ class StatisticsTests(SynchronousTestCase):
         self.assertEqual(self.report().total.turns, 0)
         self.turn("bob", 1)
         self.assertEqual(self.report().total.turns, 1)
+
+    def test_what_a_kept_answer_includes(self) -> None:
+        """An answer that is given again says from before which event it is."""
+        self.bus.publish("turn_end")
+        self.database.seconds = 0.5
+        first = self.report()
+        self.assertEqual(first.seq, 10)
+        self.bus.publish("turn_end")
+        self.assertEqual(self.report().seq, 10)
+        self.clock.advance(REST * 3)
+        self.assertEqual(self.report().seq, 11)
 
     def test_kept_answers_are_few(self) -> None:
         """Nobody can fill the memory with answers."""

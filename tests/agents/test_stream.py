@@ -76,6 +76,8 @@ class ReaderTests(SynchronousTestCase):
             b"7",
             b'{"a":NaN}',
             b'{"a":-Infinity}',
+            b'{"a":1e999}',
+            b'{"a":[-1E+400]}',
             b'{"a":"\xff"}',
             b'{"a":"\xed\xa0\x80"}',
             b'{"a":' * 100_000,

@@ -58,7 +58,8 @@ class AlertTests(BrowserCase):
         await self.alerted("alice needs a login")
         self.hive.agents.change("alice", state="crashed", **changed)
         await self.alerted("alice has crashed")
-        self.hive.bus.publish("message_dead", {"id": 5, "to": "bob", "state": "dead"})
+        dead = {"id": 5, "from": "alice", "to": "bob", "state": "dead"}
+        self.hive.bus.publish("message_dead", dead)
         await self.alerted("Message 5 was given up")
         await self.hive.broker.send("alice", "operator", "done")
         await self.alerted("alice writes")

@@ -12,7 +12,7 @@ from hyperhive.deferreds import deferred
 from hyperhive.testing.agents import NOW
 from tests.web.chromium import Chromium, executable
 from tests.web.stage import Stage
-from tests.web.support import Hive
+from tests.web.support import Hive, turn_ended, turn_started
 
 _HOSTILE = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>"
 
@@ -225,7 +225,9 @@ class BrowserTests(BrowserCase):
         await self.sees("li[data-key=alice] .says", "<img src=x")
         await self.open("agent/alice/")
         bus = self.hive.bus
-        bus.publish("turn_start", {"from": "bob", "body": _HOSTILE, "id": 1}, "alice")
+        bus.publish(
+            "turn_start", turn_started(**{"from": "bob"}, body=_HOSTILE, id=1), "alice"
+        )
         call = {
             "type": "tool_use",
             "id": "t1",
@@ -241,7 +243,7 @@ class BrowserTests(BrowserCase):
         ):
             bus.publish("stream", {"event": event}, "alice")
         bus.publish("note", {"text": _HOSTILE}, "alice")
-        bus.publish("turn_end", {"outcome": _HOSTILE, "note": _HOSTILE}, "alice")
+        bus.publish("turn_end", turn_ended("failed", note=_HOSTILE), "alice")
         await self.sees("#log .end", "<script>")
         self.assertIsNone(await self.browser.run("window.pwned"))
         count = "document.querySelectorAll('main img, main script').length"

@@ -3,7 +3,6 @@
 import io
 from typing import Any
 
-from treq.testing import StubTreq
 from twisted.logger import globalLogPublisher, textFileLogObserver
 
 from hyperhive.containers.interfaces import ContainerSpec
@@ -90,7 +89,7 @@ class ClaudeLoginTests(WebCase):
 
     def test_own_port(self) -> None:
         """An agent's own port has them at /login/…, for the operator only."""
-        client = StubTreq(self.hive.web.agent_root("alice"))
+        client = self.agent_client("alice")
         base = "http://localhost:8100"
         for method, path in (("GET", "state"), ("POST", "start"), ("POST", "code")):
             response = self.ask(
@@ -109,7 +108,7 @@ class ClaudeLoginTests(WebCase):
             "POST", "/login", data={"token": self.hive.token}, login=False
         )
         cookie = entered.headers.getRawHeaders("set-cookie")[0].partition(";")[0]
-        own = StubTreq(self.hive.web.agent_root("alice"))
+        own = self.agent_client("alice")
         for headers in ({}, {"origin": "http://evil.example"}):
             for path, client in (("/agent/alice/login", None), ("/login", own)):
                 response = self.ask(

@@ -19,7 +19,7 @@ from hyperhive.testing.agents import NOW, Call
 from hyperhive.times import rfc3339
 from hyperhive.web.requests import HiveSite
 from hyperhive.web.snapshot import MAX_SHOWN
-from tests.web.support import FIRST_SEQ, Hive, WebCase
+from tests.web.support import FIRST_SEQ, Hive, WebCase, turn_ended
 
 
 def embedded(page: str) -> Any:
@@ -131,8 +131,8 @@ class StateTests(WebCase):
         turn = self.successResultOf(self.hive.broker.begin_turn("alice"))
         end = TurnEnd(Outcome.OK)
         self.successResultOf(self.hive.broker.end_turn(turn.id, end))
-        self.hive.bus.publish("turn_end", {"outcome": "ok"}, "alice")
-        self.hive.bus.publish("turn_end", {"outcome": "failed"}, "alice")
+        self.hive.bus.publish("turn_end", turn_ended(), "alice")
+        self.hive.bus.publish("turn_end", turn_ended("failed"), "alice")
         self.hive.agents.change("bob", working=True, unread=3)
         self.clock.advance(90)
         response = self.ask("GET", "/metrics")
@@ -601,7 +601,7 @@ class AgentPageTests(WebCase):
     def test_own_port(self) -> None:
         """At its own port the page is the same, and leads back to the dashboard's."""
         self.successResultOf(self.hive.web.start())
-        client = StubTreq(self.hive.web.agent_root("alice"))
+        client = self.agent_client("alice")
         base = "http://127.0.0.1:8945"
         page = self.text(self.ask("GET", "/", base=base, client=client))
         self.assertIn('href="http://127.0.0.1:7000/"', page)
@@ -616,7 +616,7 @@ class AgentPageTests(WebCase):
 
     def test_agent_gone(self) -> None:
         """The page of an agent that is destroyed meanwhile answers that it is gone."""
-        client = StubTreq(self.hive.web.agent_root("alice"))
+        client = self.agent_client("alice")
         self.successResultOf(self.hive.agents.destroy("alice"))
         for path in ("/", "/api/state", "/events/stream", "/events/history"):
             response = self.ask("GET", path, client=client)

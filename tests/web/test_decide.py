@@ -260,16 +260,25 @@ class DecidingTests(DecideCase):
         self.assertIn("not now", self.page(path))
 
     def test_answers(self) -> None:
-        """Own words win over options; several options are lines of the answer."""
+        """Each option is a line of the answer, and own words are added, as on the dashboard."""
         options = ("red", "blue")
         for more, fields, text in (
             ({}, {"answer": "yes\r\nno"}, "yes\nno"),
             ({"options": options}, {"choice": "blue", "answer": " "}, "blue"),
-            ({"options": options}, {"choice": "blue", "answer": "green"}, "green"),
+            (
+                {"options": options},
+                {"choice": "blue", "answer": "green"},
+                "blue\ngreen",
+            ),
             (
                 {"options": options, "multi": True},
                 {"choice1": "red", "choice2": "blue", "answer": ""},
                 "red\nblue",
+            ),
+            (
+                {"options": options, "multi": True},
+                {"choice2": "blue", "choice1": "red", "answer": "not on Mondays"},
+                "red\nblue\nnot on Mondays",
             ),
         ):
             id = self.asked(**more)
@@ -277,6 +286,14 @@ class DecidingTests(DecideCase):
             self.assert_leads_back(self.send(path, do="answer", **fields), path)
             self.assertEqual(self.question(id).answer, text)
             self.assertIn("<strong>answered</strong>", self.page(path))
+
+    def test_fields_that_there_are_not(self) -> None:
+        """What the page does not have is refused, and nothing is decided."""
+        id = self.asked()
+        path = self.link("question", id)
+        response = self.send(path, do="answer", answer="yes", choices="red")
+        self.assertEqual(response.code, 400)
+        self.assertEqual(self.question(id).status, "pending")
 
     def test_empty_answer(self) -> None:
         """An empty answer is asked for again, and the link is still good."""

@@ -2,8 +2,6 @@
 
 import socket
 
-from treq.testing import StubTreq
-
 from hyperhive.web.login import MAX_WRONG
 from tests.web.support import WebCase
 
@@ -275,7 +273,7 @@ class GuardTests(WebCase):
 
     def test_agents_port(self) -> None:
         """An agent's own port has the same guard and the same login."""
-        client = StubTreq(self.hive.web.agent_root("alice"))
+        client = self.agent_client("alice")
         base = "http://localhost:8101"
         stranger = self.ask("GET", "/", base=base, login=False, client=client)
         self.assertEqual(stranger.code, 303)

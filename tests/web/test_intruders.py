@@ -19,7 +19,19 @@ _PATHS = [
 ]
 #: What might confuse a path's reader, put before, into or behind a path that there is.
 _TRICKS = (
-    *("//", "/./", "/../", "/%2e%2e/", "/%2f", "\\", ";x", "?login", "#login", "%00"),
+    *(
+        "//",
+        "/./",
+        "/../",
+        "/%2e%2e/",
+        "/%2f",
+        "\\",
+        ";x",
+        "?login",
+        "#login",
+        "%00",
+        "%ff",
+    ),
     *(
         "/login",
         "/static/..",
@@ -30,7 +42,7 @@ _TRICKS = (
         "%",
     ),
 )
-_HOSTS = ("localhost:7000", "127.0.0.1", "evil.example", "localhost, evil.example", "")
+_HOSTS = ("localhost:7000", "127.0.0.1", "evil.example", "localhost, x", "\xff", "")
 _HEADERS = (
     *(
         "Cookie: hyperhive=",
@@ -41,11 +53,14 @@ _HEADERS = (
     *("X-Original-URL: ", "X-HTTP-Method-Override: ", "Content-Length: ", "Host: "),
     *("Transfer-Encoding: ", "Content-Type: ", "Expect: ", "Upgrade: ", "Accept: "),
 )
-_VALUES = ("same-origin", "none", "null", "http://localhost:7000", "/login", "chunked")
+_VALUES = (
+    *("same-origin", "none", "null", "http://localhost:7000", "/login", "chunked"),
+    *("http://[", "http://\xff", "\xff"),
+)
 
-#: No line ends: those are what parts one request from the next.
+#: Any bytes, a character each, but line ends: those part one request from the next.
 _text = some.text(
-    some.characters(exclude_characters="\r\n", codec="utf-8"), max_size=20
+    some.characters(exclude_characters="\r\n", max_codepoint=255), max_size=20
 )
 _path = some.one_of(
     some.sampled_from(_PATHS),
@@ -87,14 +102,30 @@ class IntruderTests(WebCase):
     def test_nothing_comes_out(
         self, method: str, path: str, host: str, headers: list[str]
     ) -> None:
-        """No request shows a message, an agent or the token, logs in, or does anything."""
+        """No request shows a message, an agent or the token, logs in, or does anything.
+
+        Nor is any a defect, which a stranger could fill the log with.
+        """
         lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers]
         head = "\r\n".join((*lines, f"Content-Length: {len(_BODY)}"))
-        answer = self.answers(head.encode() + b"\r\n\r\n" + _BODY)
+        answer = self.answers(head.encode("latin-1") + b"\r\n\r\n" + _BODY)
+        self.assertNotIn(b" 500 ", answer.partition(b"\r\n")[0])
+        self.assertEqual(self.flushLoggedErrors(), [])
         for secret in (_SECRET, self.hive.token, '"agents"', "set-cookie"):
             self.assertNotIn(secret.lower().encode(), answer.lower())
         self.assertEqual(self.hive.agents.calls, [])
         self.assertEqual(self.hive.bus.seq, self.before)
+
+    def test_nothing_long_is_taken_apart(self) -> None:
+        """What a stranger sends to the login is short, and to a wrong link is not read."""
+        for path, code in (("/login", b"413"), ("/decide/x", b"404")):
+            body = b"[" * 100_000
+            head = (
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            answer = self.answers(head.encode() + body)
+            self.assertEqual(answer.split(b" ", 2)[1], code)
 
     def test_the_operator_gets_it(self) -> None:
         """The same requests with the token show and do it: the test above can fail."""

@@ -16,6 +16,7 @@ from hyperhive.errors import BadRequest
 from hyperhive.testing.agents import NOW
 from hyperhive.web.markdown import (
     ATTRIBUTES,
+    MAX_BRACKETS,
     MAX_CHARS,
     MAX_TEXT,
     MAX_TEXTS,
@@ -102,6 +103,11 @@ class SafetyTests(SynchronousTestCase):
                 self.assertRegex(value.lower(), "^(https?://|mailto:)")
             if name == "class":
                 self.assertRegex(value, r"^(language-[\w+#.-]+|left|right|center)$")
+
+    def test_slow_texts(self) -> None:
+        """What takes quadratic time to look through is shown as it is."""
+        self.assertIsNone(to_html("[" * (MAX_BRACKETS + 1)))
+        self.assertIsNotNone(to_html("[x](http://a.example) " * MAX_BRACKETS))
 
     def test_html_is_text(self) -> None:
         """What looks like HTML is shown as it was written."""
@@ -206,4 +212,4 @@ class RouteTests(TestCase):
         """Too many texts, or too much of them, are refused before any work."""
         markdown = Markdown(reactor)
         for texts in (["x"] * (MAX_TEXTS + 1), ["x" * MAX_CHARS, "y"]):
-            self.assertRaises(BadRequest, markdown.render, texts)
+            self.failureResultOf(markdown.render(texts), BadRequest)

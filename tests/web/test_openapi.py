@@ -213,6 +213,17 @@ class ReadingTests(WebCase):
             self.assert_refused(response, 400, "'gracefull'", "only graceful")
         self.assertEqual(self.hive.agents.calls, [])
 
+    def test_no_fields_at_all(self) -> None:
+        """A verb without fields takes none: a wish that it can't grant is refused."""
+        for path in ("/restart/alice", "/start/alice", "/update-all", "/rebuild/bob"):
+            response = self.ask("POST", path, json={"graceful": True})
+            self.assert_refused(response, 400, "'graceful'", "no fields")
+        for body in (b"x", b"[]"):
+            headers = {"content-type": "application/json"}
+            response = self.ask("POST", "/start/alice", data=body, headers=headers)
+            self.assert_refused(response, 400)
+        self.assertEqual(self.hive.agents.calls, [])
+
     def test_twice(self) -> None:
         """What is given twice is refused: which of them would hold?"""
         for kind, body in (

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from hyperhive.bus import MAX_BACKLOG
 from hyperhive.web.requests import HiveSite
 from hyperhive.web.sse import MAX_STREAMS, PING_EVERY
-from tests.web.support import FIRST_SEQ, WebCase
+from tests.web.support import FIRST_SEQ, WebCase, turn_ended, turn_started
 
 
 def frames(text: bytes) -> list[dict[str, str]]:
@@ -162,8 +162,8 @@ class StreamTests(WebCase):
         """A stream can be narrowed to topics or kinds."""
         reader = self.read("/events/stream?topics=message,turn_end")
         self.publish("not this")
-        self.hive.bus.publish("turn_start", {}, "alice")
-        self.hive.bus.publish("turn_end", {}, "alice")
+        self.hive.bus.publish("turn_start", turn_started(), "alice")
+        self.hive.bus.publish("turn_end", turn_ended(), "alice")
         self.successResultOf(self.hive.broker.send("operator", "bob", "hi"))
         self.assertEqual(
             [frame["event"] for frame in reader.frames], ["turn_end", "message_sent"]
@@ -186,7 +186,7 @@ class StreamTests(WebCase):
         self.publish("bob's", agent="bob")
         self.publish("nobody's")
         self.publish("alice's", agent="alice")
-        self.hive.bus.publish("deploy", {}, "alice")
+        self.hive.bus.publish("deploy_log", {"job": 1, "line": "x"}, "alice")
         self.hive.agents.change("alice", paused=True)
         self.hive.agents.change("bob", paused=True)
         self.successResultOf(self.hive.broker.send("bob", "alice", "hi"))

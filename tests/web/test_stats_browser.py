@@ -4,6 +4,7 @@ from typing import Any
 
 from hyperhive.deferreds import deferred
 from hyperhive.testing.agents import NOW
+from tests.web.support import turn_ended
 from tests.web.test_browser import BrowserCase
 from tests.web.test_stats import store
 
@@ -106,7 +107,7 @@ class StatsPageTests(BrowserCase):
             "document.querySelector('.tokens .legend button').focus()"
         )
         store(self.hive, "bob", outcome="killed")
-        self.hive.bus.publish("turn_end", {"outcome": "killed"}, "bob")
+        self.hive.bus.publish("turn_end", turn_ended("killed"), "bob")
         await self.sees(".turns .sum", "2 turns")
         await self.sees(".turns td", "1")
         self.assertEqual(

@@ -38,9 +38,9 @@ async function taken(state) {
   drawInbox();
   drawTurns();
   byId("more-turns").hidden = turns.length < TURNS;
-  await newest();
+  await refresh();
   // What happened just before the page was asked for may not have been stored.
-  setTimeout(newest, STORED);
+  setTimeout(refresh, STORED);
 }
 
 function happened(event) {
@@ -64,7 +64,8 @@ function happened(event) {
       break;
     case "turn_end":
       terminal.add([event]);
-      turns = [event, ...turns.filter(({ id }) => id !== event.id)].slice(0, MOST_TURNS);
+      // An event has a kind of its own: its turn's are called otherwise there.
+      turns = [{ ...event, id: event.turn, kind: event.turn_kind }, ...turns.filter(({ id }) => id !== event.turn)].slice(0, MOST_TURNS);
       drawTurns();
       setText(byId("said"), `${agent.name}'s turn ended: ${event.outcome}`);
       break;
@@ -73,7 +74,7 @@ function happened(event) {
   }
 }
 
-const newest = () => attempt(null, () => terminal.newest());
+const refresh = () => attempt(null, () => terminal.refresh());
 
 byId("more-turns").addEventListener("click", ({ currentTarget: button }) =>
   attempt(button, async () => {
@@ -134,7 +135,7 @@ function makeTurn() {
 }
 
 function updateTurn(node, turn) {
-  const compaction = turn.kind === "compact" || turn.turn_kind === "compact" ? "compact · " : "";
+  const compaction = turn.kind === "compact" ? "compact · " : "";
   setText(node.querySelector(".outcome"), compaction + (turn.outcome ?? "running").replaceAll("_", " "));
   setAttribute(node, "data-outcome", turn.outcome ?? "");
   const parts = [

@@ -12,6 +12,7 @@ const PAUSES = [300, 1000, 2000, 4000, 8000, 15000]; // between tries, in millis
 const RING = 4000; // events that are kept
 const RING_SIZE = 4 * 1024 * 1024; // and their characters
 const PING = 15000; // how often tabs are asked whether they live, in milliseconds
+const STEADY = 10000; // a stream that lasted so long was well, in milliseconds
 const SILENT = 4; // so many unanswered, and a tab is taken for gone
 
 export class Hub {
@@ -24,6 +25,7 @@ export class Hub {
   #stream = null;
   #again = null;
   #failures = 0;
+  #opened = 0; // when, in milliseconds
   #state = { type: "state", state: "connecting" };
   #pinging = null;
   #leader = null;
@@ -104,7 +106,7 @@ export class Hub {
     try {
       await frames(this.#url, this.#last, stream.signal, {
         opened: () => {
-          this.#failures = 0;
+          this.#opened = Date.now();
           this.#say({ state: "live" });
         },
         event: (frame) => stream === this.#stream && this.#take(frame),
@@ -124,8 +126,10 @@ export class Hub {
       return;
     }
     if (id <= this.#last) return;
-    const event = JSON.parse(data);
+    // Also what can't be read has been: the stream is not to begin with it for ever.
     this.#last = id;
+    const event = parsed(data);
+    if (!event) return;
     this.#ring.push({ seq: id, size: data.length, event });
     this.#size += data.length;
     while (this.#ring.length > RING || this.#size > RING_SIZE) {
@@ -148,6 +152,8 @@ export class Hub {
   }
 
   #later() {
+    // Only what held for a while has healed: what fails at once is asked for ever less.
+    if (Date.now() - this.#opened > STEADY) this.#failures = 0;
     const pause = PAUSES[Math.min(this.#failures++, PAUSES.length - 1)];
     this.#again = setTimeout(() => this.#open(), pause);
     this.#say({ state: "lost", pause });
@@ -181,5 +187,14 @@ export class Hub {
     if (this.#tabs.has(this.#leader)) this.#leader.postMessage({ type: "lead", lead: false });
     this.#leader = leader;
     leader?.postMessage({ type: "lead", lead: true });
+  }
+}
+
+function parsed(data) {
+  try {
+    return JSON.parse(data);
+  } catch (error) {
+    console.error(error);
+    return null;
   }
 }

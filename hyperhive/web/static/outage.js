@@ -46,7 +46,7 @@ export function healed() {
 // The login is over: what is typed stays, and the way back is a link.
 export function loggedOut() {
   healed();
-  const path = `/login?next=${encodeURIComponent(location.pathname)}`;
+  const path = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
   node("out", el("span", {}, "You are logged out."), el("a", { href: path }, "log in"));
 }
 

@@ -8,6 +8,7 @@ import { AgentTable } from "./stats_agents.js";
 import { makeCharts } from "./stats_charts.js";
 
 const SOON = 1000; // from the end of a turn to its drawing, in milliseconds: more may end meanwhile
+const AGAIN = 3000; // where the answer was one that the hive had kept from before it
 const WINDOWS = { "24h": "24 hours", "7d": "7 days", "30d": "30 days" };
 
 const chosen = { window: "24h", agent: "" };
@@ -17,6 +18,7 @@ let report = null;
 let asked = 0;
 let timer = null;
 let missed = false;
+let newest = 0; // the number of the newest event that changes the figures
 
 function address(changes) {
   const { window, agent } = { ...chosen, ...changes };
@@ -35,7 +37,11 @@ const live = new Live({
   stream: "events/stream?topics=turn,agent",
   state: path(),
   taken: ({ stats }) => taken(stats),
-  happened: ({ kind, gone }) => (kind === "turn_end" || gone) && soon(),
+  happened: ({ kind, gone, seq }) => {
+    if (kind !== "turn_end" && !gone) return;
+    newest = seq;
+    soon(SOON);
+  },
 });
 
 // Ask for what the address says. What was chosen meanwhile wins over an older answer.
@@ -52,6 +58,7 @@ async function load() {
     byId("trouble").hidden = true;
     if (report) taken(state.stats);
     else live.start(state);
+    if (state.seq < newest) soon(AGAIN);
   } catch (error) {
     if (mine === asked) refused(error);
   }
@@ -65,9 +72,9 @@ function refused(error) {
 }
 
 // A page that nobody sees asks for nothing until it is seen.
-function soon() {
+function soon(pause) {
   missed = document.hidden;
-  if (!document.hidden) timer ??= setTimeout(load, SOON);
+  if (!document.hidden) timer ??= setTimeout(load, pause);
 }
 
 function taken(stats) {

@@ -3,6 +3,7 @@
 // at the bottom unless the reader has scrolled away.
 
 import { byId, el, setText } from "./dom.js";
+import { attempt } from "./net.js";
 import { addResult, orphanRow, row, rowsOf } from "./rows.js";
 import { resultText } from "./tools.js";
 
@@ -20,7 +21,7 @@ export class Terminal {
     this.early = new Map(); // tool call that is not here yet → the row of its result
     this.#forget();
     this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    this.pill.addEventListener("click", () => (this.tail ? this.#toBottom() : this.newest()));
+    this.pill.addEventListener("click", () => (this.tail ? this.#toBottom() : attempt(this.pill, () => this.#newest())));
     this.older.addEventListener("click", () => this.#load("older"));
     new ResizeObserver(() => this.stuck && this.#toBottom()).observe(this.log);
   }
@@ -38,19 +39,46 @@ export class Terminal {
     this.early.clear();
   }
 
-  // Show the newest page, and be at its end. Where rows are here already and no event
-  // was missed, they stay.
-  async newest() {
-    const page = await this.load({});
-    const gap = page.before !== null && page.events[0].seq > this.last;
-    const fresh = this.first === null || gap || !this.tail;
-    if (fresh) {
-      this.clear();
-      this.#forget();
+  // Take what happened since, or the newest page where nothing is here yet. Who reads
+  // further up goes on reading.
+  async refresh() {
+    if (this.first === null) {
+      await this.#newest();
+      return;
     }
-    if (fresh) this.#more(page.before);
+    // What happens while the page is on its way must not hide what was missed before.
+    const had = this.last;
+    if (!this.tail) return;
+    const page = await this.load({});
+    if (!this.tail) return;
+    const gap = page.before !== null && page.events[0].seq > had;
+    if (!gap) this.add(page.events);
+    else if (this.stuck) this.#begin(page);
+    else this.#cut(had);
+  }
+
+  // Show the newest page, and be at its end.
+  async #newest() {
+    this.#begin(await this.load({}));
+  }
+
+  #begin(page) {
+    this.clear();
+    this.#forget();
+    this.#more(page.before);
     this.add(page.events);
-    if (fresh) this.#toBottom();
+    this.#toBottom();
+  }
+
+  // Between `last` and what is newer something is missing: that is loaded as it is read.
+  #cut(last) {
+    this.#holding(() => {
+      for (const line of this.log.querySelectorAll(".line")) if (seqOf(line) > last) this.#drop(line);
+      for (const seq of this.seen) if (seq > last) this.seen.delete(seq);
+    });
+    this.last = last;
+    this.tail = false;
+    this.#scrolled();
   }
 
   // Events as they happen, in any order; each is taken once.
@@ -175,10 +203,7 @@ export class Terminal {
         this.#more(keep);
       } else {
         const keep = seqOf(lines[MOST - 1]);
-        for (const line of lines) if (seqOf(line) > keep) this.#drop(line);
-        for (const seq of this.seen) if (seq > keep) this.seen.delete(seq);
-        this.last = keep;
-        this.tail = false;
+        this.#cut(keep);
       }
     });
   }
