@@ -10,7 +10,7 @@ from hyperhive.bus import Event, EventBus, Subscription
 #: Kinds of events after which the outbox may hold something.
 _NOTED = frozenset({"approval_added", "question_added", "message_dead"})
 _CRASHED = frozenset({"crashed", "failed"})
-#: After it was told that an agent crashed, nothing of that agent's crashes is for so long.
+#: After a crash or a missing login of an agent was told, none of that kind is for so long.
 QUIET_SECONDS = 900.0
 
 
@@ -40,7 +40,7 @@ class Watching:
         self._subscription: Subscription | None = None
         self._without_login: set[str] = set()
         self._crashed: set[str] = set()
-        self._crash_told: dict[str, float] = {}
+        self._told: dict[tuple[str, str], float] = {}
 
     def start(self) -> None:
         """Follow it from now on."""
@@ -68,18 +68,20 @@ class Watching:
         if row.get("gone"):
             self._without_login.discard(name)
             self._crashed.discard(name)
-            self._crash_told.pop(name, None)
+            for kind in ("login", "crash"):
+                self._told.pop((kind, name), None)
             return
         if _entered(self._without_login, name, row["needs_login"]):
-            self._note("login", name)
+            self._tell("login", name)
         if _entered(self._crashed, name, row["state"] in _CRASHED):
-            self._crash(name)
+            self._tell("crash", name)
 
-    def _crash(self, name: str) -> None:
+    def _tell(self, kind: str, name: str) -> None:
+        """Note it, unless the same was noted of this agent a moment ago."""
         now = self._now()
-        if now - self._crash_told.get(name, -QUIET_SECONDS) >= QUIET_SECONDS:
-            self._crash_told[name] = now
-            self._note("crash", name)
+        if now - self._told.get((kind, name), -QUIET_SECONDS) >= QUIET_SECONDS:
+            self._told[kind, name] = now
+            self._note(kind, name)
 
 
 def _entered(members: set[str], name: str, belongs: bool) -> bool:

@@ -245,6 +245,7 @@ ROWS: dict[str, Schema] = {
         agents=array(ref("AgentStatus")),
         messages=array(ref("Message")),
         inbox=array(ref("Message")),
+        operator_unread=COUNT,
         approvals=array(ref("Approval")),
         questions=array(ref("Question")),
         jobs=array(ref("Job")),

@@ -15,7 +15,7 @@ JOBS = 30
 AGENT_INBOX = 20
 AGENT_TURNS = 20
 #: A snapshot holds this much of a body (characters); the page asks for the rest.
-MAX_SHOWN = 4000
+MAX_SHOWN = 1200
 
 
 async def dashboard_state(context: WebContext) -> dict[str, Any]:
@@ -24,7 +24,7 @@ async def dashboard_state(context: WebContext) -> dict[str, Any]:
     The number is taken before the reads: what happens in between is then in both
     the snapshot and the stream, and the page takes it once.
     """
-    seq = context.bus.seq
+    seq, unread = context.bus.seq, context.broker.unread(OPERATOR)
     messages = await context.broker.history(None, None, FLOW)
     inbox = await context.broker.inbox(OPERATOR, FLOW)
     return {
@@ -34,6 +34,7 @@ async def dashboard_state(context: WebContext) -> dict[str, Any]:
         "agents": [status.as_wire() for status in context.agents.statuses()],
         "messages": [shown(message) for message in messages],
         "inbox": [shown(message) for message in inbox],
+        "operator_unread": unread,
         "approvals": await approvals(context),
         "questions": await questions(context),
         "jobs": await context.deploys.jobs(JOBS),

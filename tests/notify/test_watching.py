@@ -39,10 +39,14 @@ class WatchingTests(SynchronousTestCase):
         self.bus.publish("agent_state", status.as_wire(), name)
 
     def test_login(self) -> None:
-        """It is noted when the need arises, and when it arises again."""
+        """It is noted when the need arises, and when it arises again, not at once."""
         self.change("bob", needs_login=True)
         self.change("bob", needs_login=True, paused=True)
         self.assertEqual(self.noted, [("login", "bob")])
+        self.change("bob", needs_login=False)
+        self.change("bob", needs_login=True)
+        self.assertEqual(self.noted, [("login", "bob")])
+        self.clock.advance(QUIET_SECONDS)
         self.change("bob", needs_login=False)
         self.change("bob", needs_login=True)
         self.assertEqual(self.noted, [("login", "bob")] * 2)

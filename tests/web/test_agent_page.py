@@ -7,6 +7,7 @@ from hyperhive.agents.interfaces import Deployment
 from hyperhive.deferreds import deferred
 from hyperhive.deploy.interfaces import Deployed
 from hyperhive.times import rfc3339
+from tests.web.support import turn_ended
 from tests.web.test_browser import NOW, BrowserCase
 
 #: The most rows that the terminal holds, and how many a page brings.
@@ -57,8 +58,77 @@ class PageCase(BrowserCase):
         )
 
 
+class TurnListTests(PageCase):
+    """What turns came to."""
+
+    @deferred
+    async def test_turns_that_end(self) -> None:
+        """Each turn that ends while the page is looked at has a row of its own."""
+        await self.open("agent/alice/")
+        for turn in (1, 2, 3):
+            fields = turn_ended("failed" if turn == 2 else "ok", turn=turn)
+            self.hive.bus.publish("turn_end", fields, "alice")
+        fields = turn_ended(turn=3, turn_kind="compact")
+        self.hive.bus.publish("turn_end", fields, "alice")
+        rows = "[...document.querySelectorAll('#turns .outcome')]"
+        texts = f"{rows}.map((one) => one.textContent).join()"
+        await self.browser.until(f"{texts} === 'compact · ok,failed,ok'")
+
+
 class HistoryTests(PageCase):
     """A window over whatever there is."""
+
+    @deferred
+    async def test_missed_before_what_comes(self) -> None:
+        """What was missed is there although something happens before it is loaded."""
+        notes = [{"kind": "note", "text": f"note {n}"} for n in range(1, 701)]
+        self.store(*notes[:50])
+        await self.open("agent/alice/")
+        await self.sees("#log", "note 50")
+        await self.away()
+        self.store(*notes[50:])
+        await self.browser.run(
+            "globalThis.sluggish = fetch; globalThis.fetch = async (url, ...more) => {"
+            " const answer = await sluggish(url, ...more);"
+            " if (String(url).includes('history')) await new Promise((go) => (globalThis.go = go));"
+            " return answer; }"
+        )
+        await self.back()
+        await self.browser.until("globalThis.go !== undefined")
+        self.hive.bus.publish("note", {"text": "just now"}, "alice")
+        await self.sees("#log", "just now")
+        await self.browser.run("globalThis.fetch = sluggish; go()")
+        await self.sees("#log", "note 700")
+        for _ in range(100):
+            if await self.shows("note 51"):
+                break
+            await self.scroll("0")
+        seqs = "[...document.querySelectorAll('#log .line')].map((one) => Number(one.dataset.seq))"
+        numbers = [seq for seq in await self.browser.run(seqs) if seq <= 700]
+        self.assertEqual(numbers, list(range(numbers[0], 701)))
+        self.assertLessEqual(numbers[0], 51)
+
+    @deferred
+    async def test_reading_goes_on(self) -> None:
+        """Who reads further up is left there when the state is loaded anew."""
+        self.store(*({"kind": "note", "text": f"note {n}"} for n in range(1, 3001)))
+        await self.open("agent/alice/")
+        await self.sees("#log", "note 3000")
+        for _ in range(100):
+            if await self.shows("note 1404"):
+                break
+            await self.scroll("0")
+        middle = (
+            "((log) => document.elementFromPoint(log.left + log.width / 2, log.top + log.height / 2)"
+            ".closest('.line').textContent)(document.getElementById('log').getBoundingClientRect())"
+        )
+        read = await self.browser.run(middle)
+        for missed in (0, 600):
+            await self.away()
+            self.store(*({"kind": "note", "text": "missed"} for _ in range(missed)))
+            await self.back()
+            await self.browser.until("!document.getElementById('newer').hidden")
+            self.assertEqual(await self.browser.run(middle), read)
 
     @deferred
     async def test_up_and_down(self) -> None:

@@ -46,6 +46,28 @@ class AlertTests(BrowserCase):
         self.assertIn("Which one?", text)
 
     @deferred
+    async def test_missed(self) -> None:
+        """What came while no stream was there is told when the state is loaded anew."""
+        self.hive.agents.add("bob")
+        await self.hive.broker.send("alice", "operator", "before")
+        await self.granted()
+        await self.away()
+        await self.ask("Which one?")
+        await self.hive.decisions.approvals.request_spawn("nina", "manager", "eyes")
+        await self.hive.broker.send("bob", "operator", "done")
+        self.hive.agents.change("alice", state="crashed", state_since=NOW + 1)
+        await self.back()
+        for title in ("alice asks", "Approval 1", "bob writes", "alice has crashed"):
+            await self.browser.until(
+                f"shown.some((one) => (one.title + one.body).includes({title!r}))"
+            )
+        await self.away()
+        await self.back()
+        await self.ask("Is that all?")
+        await self.browser.until("shown.at(-1).title === 'alice asks'")
+        self.assertEqual(await self.browser.run("shown.length"), 2)
+
+    @deferred
     async def test_every_kind(self) -> None:
         """Approvals, questions, logins, dead messages, crashes and messages are told."""
         await self.granted()

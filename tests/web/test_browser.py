@@ -74,6 +74,17 @@ class BrowserCase(TestCase):
         await self.browser.go(f"{self.hive.web.url}{path}")
         await self.live()
 
+    async def away(self) -> None:
+        """The page goes to sleep, as browsers let one that is left."""
+        await self.browser.run("dispatchEvent(new PageTransitionEvent('pagehide'))")
+
+    async def back(self) -> None:
+        """It wakes, and loads the state anew."""
+        await self.browser.run(
+            "dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))"
+        )
+        await self.live()
+
     async def sees(self, selector: str, text: str) -> None:
         """Wait until an element of this selector says so."""
         await self.browser.until(
@@ -289,8 +300,6 @@ class BrowserTests(BrowserCase):
         await self.open("agent/alice/")
         for event in (
             {},
-            [],
-            "text",
             {"type": "assistant"},
             {"type": "assistant", "message": {"content": ["… (900 members)", None]}},
             {"type": "user", "message": {"content": [{"type": "tool_result"}]}},

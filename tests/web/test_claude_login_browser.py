@@ -54,6 +54,13 @@ class LoginWalk(BrowserCase):
         await self.hive.logins.stop()
         await super().tearDown()
 
+    @deferred
+    async def test_no_more_need(self) -> None:
+        """A button that goes with the need for it leaves the focus to the agent's row."""
+        await self.browser.run(f"document.querySelector('{BUTTON}').focus()")
+        self.hive.agents.change("alice", needs_login=False)
+        await self.browser.until(f"{FOCUS} === 'alice'")
+
     async def begin(self) -> None:
         """From the dashboard to the link."""
         await self.browser.run(f"document.querySelector('{BUTTON}').focus()")

@@ -134,6 +134,19 @@ class SharedStreamTests(BrowserCase):
         await self.sees(".facts", "7.7.7")
 
     @deferred
+    async def test_an_event_that_can_not_be_read(self) -> None:
+        """It is passed over: what comes after it is heard of, on the same stream."""
+        self.forgiven = "JSON"
+        await self.browser.before_scripts("delete globalThis.SharedWorker")
+        await self.open("")
+        self.hive.bus.publish("note", raw={"text": b"Infinity"})
+        self.hive.agents.add("bob")
+        await self.sees("#agent-list", "bob")
+        await self.sees("#connection", "live")
+        # It is no event that the hive publishes, as its check here says too.
+        self.assertEqual(len(self.flushLoggedErrors(AssertionError)), 1)
+
+    @deferred
     async def test_a_stream_of_its_own(self) -> None:
         """Where there are no shared workers, a page has a stream to itself."""
         await self.browser.before_scripts("delete globalThis.SharedWorker")

@@ -51,6 +51,10 @@ class GroupTests(SwarmCase):
         await self.sees("li[data-key=alice] a.mark", "1 given up")
         await self.click("li[data-key=alice] a.mark", "1 given up")
         await self.sees("#flow .state", "given up")
+        # A day later it is nothing to attend to.
+        await self.browser.run("(real => (Date.now = () => real() + 9e7))(Date.now)")
+        self.hive.agents.change("alice", unread=3)
+        await self.keys(":idle hm1nd alice")
         await self.browser.until(
             "document.getElementById('flow-agent').value === 'alice'"
         )

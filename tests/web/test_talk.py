@@ -47,6 +47,37 @@ class InboxTests(BrowserCase):
         await self.sees(".thread[data-key=alice]", "yes, do")
 
     @deferred
+    async def test_read_all(self) -> None:
+        """All that are unread are counted, and read at once, however many are here."""
+        for number in range(130):
+            await self.hive.broker.send("alice", "operator", f"letter {number}")
+        await self.open("")
+        await self.sees("#inbox-unread", "130 new")
+        self.assertEqual(await self.browser.run("document.title"), "(130) hyperhive")
+        await self.click("#read-all")
+        await self.browser.until("document.title === 'hyperhive'")
+        self.assertEqual(self.hive.broker.unread("operator"), 0)
+
+    @deferred
+    async def test_reply_is_sent_once(self) -> None:
+        """A reply that is sent is not offered again, though nothing more should work."""
+        self.forgiven = "500"
+        await self.hive.broker.send("alice", "operator", "shall I?")
+        await self.sees("#inbox", "shall I?")
+        await self.browser.run(
+            "globalThis.whole = fetch; globalThis.fetch = async (url, ...more) =>"
+            " String(url).endsWith('/read') ? new Response('', {status: 500}) : whole(url, ...more)"
+        )
+        await self.click("#inbox button", "reply")
+        await self.browser.run(
+            "document.querySelector('form.reply textarea').value = 'yes, do';"
+            "document.querySelector('form.reply').requestSubmit()"
+        )
+        await self.browser.until("!document.querySelector('form.reply')")
+        [reply] = await self.hive.broker.history("alice", None, 1)
+        self.assertEqual((reply.body, reply.sender), ("yes, do", "operator"))
+
+    @deferred
     async def test_mark_read(self) -> None:
         """A letter is read when the operator says so, and the count follows."""
         for text in ("one", "two"):
@@ -171,7 +202,15 @@ class FlowTests(BrowserCase):
         await self.shown("for alice")
         await self.click("#flow .requeue")
         await self.sees(".toast", "queued again")
-        await self.sees("#flow .state", "waiting")
+        await self.shown()
+        await self.choose_in("flow-agent", "alice")
+        await self.choose_in("flow-state", "queued")
+        await self.shown("for alice")
+        # What comes to fit, and what no longer does, while it is looked at.
+        await self.hive.broker.send("operator", "alice", "more")
+        await self.shown("more", "for alice")
+        await self.hive.broker.begin_turn("alice")
+        await self.shown("more")
 
     @deferred
     async def test_chain(self) -> None:

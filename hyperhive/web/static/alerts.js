@@ -87,7 +87,7 @@ function tell() {
     alerts.forEach(show);
     return;
   }
-  const body = alerts.slice(0, 4).map(({ title }) => title).join("\n");
+  const body = alerts.slice(0, 4).map(({ title }) => title).join(" · ");
   show({ tag: "many", title: `${plural(alerts.length, "thing")} of the hive`, body, list: alerts[0].list, key: alerts[0].key });
 }
 

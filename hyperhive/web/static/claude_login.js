@@ -1,7 +1,8 @@
 // The dialog in which an agent's claude is logged in. It can be closed and opened
 // again: the login itself is the hive's, and every page sees the same.
 
-import { byId, el, setAttribute, setText } from "./dom.js";
+import { goOn } from "./claude_login_door.js";
+import { el, setAttribute, setText } from "./dom.js";
 import { get, post, toast } from "./net.js";
 import { left } from "./words.js";
 
@@ -89,7 +90,7 @@ function closed() {
   clearInterval(clock);
   // What opened it may be gone with the need for it.
   const at = document.activeElement;
-  if (at === document.body || dialog.contains(at)) (byId(`agent-${name}`) ?? byId("prompt"))?.focus();
+  if (at === document.body || dialog.contains(at)) goOn(name);
 }
 
 // An answer may come after the event of what followed it: `surely` tells them apart.

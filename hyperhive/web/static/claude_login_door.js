@@ -1,6 +1,6 @@
 // The door to claude's login: a button, and its dialog when somebody opens it.
 
-import { el, icon, setAttribute, setText } from "./dom.js";
+import { byId, el, icon, setAttribute, setText } from "./dom.js";
 import { toast } from "./net.js";
 
 let dialog = null; // the module, once it was asked for
@@ -27,8 +27,13 @@ export function makeLoginButton(path) {
   return button;
 }
 
+// Where the focus goes from what is gone with the need for a login.
+export const goOn = (name) => (byId(`agent-${name}`) ?? byId("prompt"))?.focus();
+
 export function updateLoginButton(button, agent) {
+  const held = document.activeElement === button;
   button.hidden = !agent.needs_login && !agent.claude_login;
+  if (held && button.hidden) goOn(agent.name);
   setAttribute(button, "data-agent", agent.name);
   setText(button.querySelector(".words"), agent.claude_login ? "login…" : "log in");
   setAttribute(button, "aria-label", agent.claude_login ? `login… of ${agent.name}: it is under way` : `log in the claude of ${agent.name}`);

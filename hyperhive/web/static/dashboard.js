@@ -15,7 +15,7 @@ import { folding, jumpCount } from "./sections.js";
 import { Swarm } from "./swarm.js";
 import { whenNew } from "./ticker.js";
 import { makeTombstone, updateTombstone } from "./tombstones.js";
-import { plural } from "./words.js";
+import { now, plural } from "./words.js";
 
 const APPROVALS = 200; // that are shown: all that may wait, and the newest decided
 const LATELY = 86400000; // milliseconds for which a dead message asks for attention
@@ -43,7 +43,7 @@ function needsOf(name) {
     if (asker === name) needs.push({ text: "answer", words: "it asks you something", href: `#question-${id}` });
   }
   const mailbox = agents.get(name)?.role === "manager" ? "manager" : name;
-  const given = [...dead.values()].filter(({ to }) => to === mailbox).length;
+  const given = [...dead.values()].filter((message) => message.to === mailbox && isLate(message)).length;
   if (given) needs.push({ text: `${given} given up`, words: `${plural(given, "message")} for it given up today: see the message flow`, href: "#flow-section" });
   return needs;
 }
@@ -73,8 +73,10 @@ function taken(state) {
   draw(Object.keys(PARTS));
 }
 
+const isLate = ({ sent_at: sent }) => Date.parse(sent) > now() - LATELY;
+
 function takeDead(message) {
-  if (message.state === "dead" && Date.parse(message.sent_at) > Date.now() - LATELY) dead.set(message.id, message);
+  if (message.state === "dead" && isLate(message)) dead.set(message.id, message);
   else dead.delete(message.id);
 }
 
@@ -111,7 +113,9 @@ function messageHappened(event) {
   if (inbox.happened(event)) soon("inbox");
   soon("flow");
   if (event.kind !== "message_dead" && !dead.has(event.id)) return;
-  takeDead({ sent_at: event.at, ...event, state: event.kind === "message_dead" ? "dead" : event.state });
+  // An event says when it happened, and not when its message was sent.
+  const sent = flow.recent.get(event.id)?.sent_at ?? event.at;
+  takeDead({ ...event, sent_at: sent, state: event.kind === "message_dead" ? "dead" : event.state });
   soon("agents");
 }
 
@@ -133,14 +137,14 @@ function draw(parts) {
   const some = [...parts];
   stale.clear();
   for (const part of some) PARTS[part]();
-  if (some.includes("inbox")) jumpCount("inbox-section", inbox.unread().length, true);
+  if (some.includes("inbox")) jumpCount("inbox-section", inbox.fresh, true);
   setText(document.querySelector("title"), title());
 }
 
 const waiting = () => [...approvals.values()].filter(({ status }) => status === "pending").length;
 
 function title() {
-  const much = inbox.unread().length + waiting() + questions.size;
+  const much = inbox.fresh + waiting() + questions.size;
   return much ? `(${much}) hyperhive` : "hyperhive";
 }
 
@@ -188,6 +192,9 @@ const PARTS = {
     byId("no-tombstones").hidden = tombstones.size > 0;
   },
 };
+
+// What was given up asks for attention for a day, also on a page that is never loaded anew.
+setInterval(() => dead.size && soon("agents"), 60000);
 
 function notices(sentences) {
   keyed(byId("notices"), sentences, (text) => text, (text) => el("li", {}, text), () => {});

@@ -9,6 +9,7 @@ import { ticking, whenNew } from "./ticker.js";
 const MOST = 200; // messages that are kept
 const ALL = 1000; // where older ones were asked for
 const PAGE = 50;
+const SOON = 1000; // milliseconds in which more may happen to messages that are not here
 const PAUSE = 250; // milliseconds without a key before the hive is asked
 
 export class Flow {
@@ -47,8 +48,23 @@ export class Flow {
 
   happened(event) {
     const taken = takeMessageEvent(this.recent, event, () => true, this.kept);
-    if (this.found) takeMessageEvent(this.found, event, (message) => this.#fits(message), ALL);
+    if (this.found) this.#sift(event);
     return taken;
+  }
+
+  // What comes to fit the filter is shown, and what no longer does is not.
+  #sift(event) {
+    takeMessageEvent(this.found, event, () => false, ALL);
+    const message = this.found.get(event.id) ?? this.recent.get(event.id);
+    if (message && this.#fits(message)) {
+      this.found.set(event.id, message);
+    } else if (message) {
+      this.found.delete(event.id);
+    } else if (this.filter.state) {
+      // It is older than what is here: the hive knows it.
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.#search(), SOON);
+    }
   }
 
   // Show only what is of this mailbox, or in this state.

@@ -23,12 +23,15 @@ export class Inbox {
     this.list = byId("inbox");
     this.older = byId("older-letters");
     this.older.addEventListener("click", () => attempt(this.older, () => this.#load()));
-    byId("read-all").addEventListener("click", (event) => attempt(event.currentTarget, () => this.#read(this.unread())));
+    // How many are unread, also of those that are not here.
+    this.fresh = 0;
+    byId("read-all").addEventListener("click", (event) => attempt(event.currentTarget, () => this.#readAll()));
   }
 
   take(state) {
     // What was loaded before stays: somebody may be answering it.
     this.before = null;
+    this.fresh = state.operator_unread;
     for (const message of [...state.inbox, ...state.messages]) {
       if (message.to === OPERATOR || message.from === OPERATOR) this.letters.set(message.id, message);
     }
@@ -38,11 +41,9 @@ export class Inbox {
   }
 
   happened(event) {
+    if (event.to === OPERATOR && event.kind === "message_sent") this.fresh += 1;
+    if (event.to === OPERATOR && event.kind === "message_done") this.fresh -= 1;
     return takeMessageEvent(this.letters, event, ({ from, to }) => from === OPERATOR || to === OPERATOR, MOST);
-  }
-
-  unread() {
-    return [...this.letters.values()].filter(isUnread);
   }
 
   async #load() {
@@ -62,6 +63,16 @@ export class Inbox {
     this.changed();
   }
 
+  // All that there are now, also those that are not here; what comes meanwhile stays new.
+  async #readAll() {
+    let before = Math.max(...this.letters.keys()) + 1;
+    while (before) {
+      const page = await get(`api/messages?agent=${OPERATOR}&state=queued&limit=100&before=${before}`);
+      await this.#read(page.messages.filter(isUnread));
+      before = page.before;
+    }
+  }
+
   draw() {
     const threads = new Map();
     for (const message of [...this.letters.values()].sort((a, b) => a.id - b.id)) {
@@ -74,9 +85,8 @@ export class Inbox {
       .map(([who, messages]) => ({ who, messages, last: messages.at(-1), fresh: messages.filter(isUnread) }))
       .sort((a, b) => b.last.id - a.last.id);
     keyed(this.list, rows, ({ who }) => who, (row) => this.#make(row), (node, row) => this.#update(node, row));
-    const fresh = this.unread().length;
-    setText(byId("inbox-unread"), fresh ? `${fresh} new` : "");
-    byId("read-all").hidden = fresh < 2;
+    setText(byId("inbox-unread"), this.fresh > 0 ? `${this.fresh} new` : "");
+    byId("read-all").hidden = this.fresh < 2;
     byId("no-letters").hidden = rows.length > 0;
   }
 
@@ -173,17 +183,15 @@ export class Inbox {
     text.addEventListener("keydown", ({ key }) => key === "Escape" && close());
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      const sent = await attempt(send, () => this.#reply(message, text.value), `Replied to ${message.from}.`);
-      if (!sent) return;
+      const reply = { to: message.from, body: text.value, in_reply_to: message.id };
+      if (!(await attempt(send, () => post("op-send", reply), `Replied to ${message.from}.`))) return;
       forget();
       close();
+      // It is sent, whatever becomes of this: only what is read may be sent anew.
+      const answered = ({ id, from }) => from === message.from && id <= message.id;
+      attempt(null, () => this.#read([...this.letters.values()].filter((letter) => isUnread(letter) && answered(letter))));
     });
     return form;
-  }
-
-  async #reply(message, body) {
-    await post("op-send", { to: message.from, body, in_reply_to: message.id });
-    await this.#read(this.unread().filter(({ id, from }) => from === message.from && id <= message.id));
   }
 }
 

@@ -5,8 +5,6 @@ const bar = document.querySelector(".bar.shell");
 class Known {
   // Whether this is the dashboard's own origin, where all of its verbs are.
   home = bar?.dataset.home === "/";
-  // Whether this tab speaks for all of them.
-  lead = false;
   agents = new Map();
   approvals = new Map();
   questions = new Map();
@@ -18,6 +16,22 @@ class Known {
   // When the state was taken, by the hive's clock.
   began = "";
   #watchers = [];
+  #lead = false;
+  #news = []; // what happened while no stream was there
+  #newest = 0; // the highest id of a message to the operator
+
+  // Whether this tab speaks for all of them.
+  get lead() {
+    return this.#lead;
+  }
+
+  set lead(lead) {
+    this.#lead = lead;
+    if (!lead) return;
+    const news = this.#news;
+    this.#news = [];
+    for (const event of news) this.#tell(event);
+  }
 
   // What there is to hear beyond what a page wants.
   get interests() {
@@ -30,12 +44,18 @@ class Known {
   }
 
   taken(state) {
-    this.began = state.now ?? this.began;
     if (state.agent) {
       this.agent = state.agent.name;
       this.agents.set(state.agent.name, state.agent);
     }
-    if (!state.agents || !state.approvals) return; // another page's
+    if (!state.agents || !state.approvals) {
+      this.began = state.now ?? this.began;
+      return; // another page's
+    }
+    // Who speaks for all tabs is told after they have joined the stream again.
+    this.#news = this.whole ? [...this.#missed(state)] : [];
+    this.#newest = Math.max(0, ...state.inbox.map(({ id }) => id));
+    this.began ||= state.now ?? "";
     this.whole = true;
     refill(this.agents, state.agents, "name");
     refill(this.approvals, state.approvals.filter(pending), "id");
@@ -57,7 +77,21 @@ class Known {
     } else if (event.kind === "message_requeued") {
       this.dead.delete(event.id);
     }
+    if (event.kind === "message_sent" && event.to === "operator") this.#newest = event.id;
+    this.#tell(event);
+  }
+
+  #tell(event) {
     for (const watcher of this.#watchers) watcher(event);
+  }
+
+  // A state that is loaded anew, as the events that would have led to it.
+  *#missed(state) {
+    for (const approval of state.approvals.filter(pending)) if (!this.approvals.has(approval.id)) yield { kind: "approval_added", approval };
+    for (const question of state.questions.filter(pending)) if (!this.questions.has(question.id)) yield { kind: "question_added", question };
+    for (const message of state.messages) if (message.state === "dead" && !this.dead.has(message.id)) yield { ...message, kind: "message_dead" };
+    for (const message of state.inbox) if (message.id > this.#newest) yield { ...message, kind: "message_sent" };
+    for (const agent of state.agents) if (this.agents.get(agent.name)?.state !== agent.state) yield { ...agent, kind: "agent_state" };
   }
 }
 

@@ -6,7 +6,8 @@ export function setClock(now) {
   if (now) offset = Date.parse(now) - Date.now();
 }
 
-const now = () => Date.now() + offset;
+// The hive's clock, in milliseconds.
+export const now = () => Date.now() + offset;
 
 // What is left until then: "9:58"
 export function left(moment) {
