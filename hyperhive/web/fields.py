@@ -54,7 +54,9 @@ OPTIONAL_ID = Field(
     Form.optional_id, schema.nullable(schema.ID), schema.ID, needed=False
 )
 TEXT_OR_TEXTS = Field(
-    Form.text_or_texts, {"anyOf": [schema.TEXT, schema.array(schema.TEXT)]}, schema.TEXT
+    Form.text_or_texts,
+    {"anyOf": [schema.SOME_TEXT, {**schema.array(schema.SOME_TEXT), "minItems": 1}]},
+    schema.SOME_TEXT,
 )
 
 
