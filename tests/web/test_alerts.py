@@ -46,6 +46,15 @@ class AlertTests(BrowserCase):
         self.assertIn("Which one?", text)
 
     @deferred
+    async def test_outside_the_house(self) -> None:
+        """A test is told from where alerts are set; without a target it says what to set."""
+        self.forgiven = "409"
+        await self.click("#alerts")
+        await self.sees("dialog.alerts button", "tell a test")
+        await self.click("dialog.alerts button", "tell a test")
+        await self.sees("#toasts .toast", "[notify.ntfy]")
+
+    @deferred
     async def test_missed(self) -> None:
         """What came while no stream was there is told when the state is loaded anew."""
         self.hive.agents.add("bob")

@@ -10,7 +10,7 @@ import { attempt, get, post } from "./net.js";
 import { panels } from "./panels.js";
 import { prompting } from "./prompt.js";
 import { Terminal } from "./terminal.js";
-import { age, count, money, took } from "./words.js";
+import { age, count, mailboxOf, money, took } from "./words.js";
 
 const INBOX = 20;
 const TURNS = 20;
@@ -86,7 +86,7 @@ byId("more-turns").addEventListener("click", ({ currentTarget: button }) =>
   }),
 );
 
-const mailbox = () => (agent.role === "manager" ? "manager" : agent.name);
+const mailbox = () => mailboxOf(agent);
 
 function drawHeader() {
   badge(byId("badge"), agent);

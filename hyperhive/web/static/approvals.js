@@ -4,7 +4,7 @@ import { el, setAttribute, setText } from "./dom.js";
 import { keepDraft } from "./memory.js";
 import { attempt, confirmed, get, post } from "./net.js";
 import { ticking } from "./ticker.js";
-import { age, moment, remaining } from "./words.js";
+import { age, moment, remaining, whatFollows } from "./words.js";
 
 const BASES = { running: "what runs now", approved: "the last that was approved", queued: "the one that waits before it" };
 const KINDS = { spawn: "new agent", apply_commit: "new configuration" };
@@ -46,7 +46,7 @@ function decision({ id, agent, kind }) {
   const approve = el("button", { class: "primary", type: "button", "aria-label": `4PPR0VE: approve ${id}`, "aria-keyshortcuts": "a" }, "4PPR0VE");
   const deny = el("button", { class: "danger", type: "submit", "aria-label": `deny ${id}`, "aria-keyshortcuts": "d" }, "deny");
   approve.addEventListener("click", async () => {
-    const text = kind === "spawn" ? `${agent} is made and started.` : `${agent} is built anew; its turn may end first.`;
+    const text = whatFollows({ kind, agent });
     if ((await confirmed({ title: `approve ${id}?`, text, yes: "approve" })) === null) return;
     if (await attempt(approve, () => post(`approve/${id}`), `${id} is approved and done.`)) forget();
   });

@@ -15,7 +15,7 @@ import { folding, jumpCount } from "./sections.js";
 import { Swarm } from "./swarm.js";
 import { whenNew } from "./ticker.js";
 import { makeTombstone, updateTombstone } from "./tombstones.js";
-import { now, plural } from "./words.js";
+import { mailboxOf, now, plural } from "./words.js";
 
 const APPROVALS = 200; // that are shown: all that may wait, and the newest decided
 const LATELY = 86400000; // milliseconds for which a dead message asks for attention
@@ -42,7 +42,7 @@ function needsOf(name) {
   for (const { id, asker } of questions.values()) {
     if (asker === name) needs.push({ text: "answer", words: "it asks you something", href: `#question-${id}` });
   }
-  const mailbox = agents.get(name)?.role === "manager" ? "manager" : name;
+  const mailbox = mailboxOf({ ...agents.get(name), name });
   const given = [...dead.values()].filter((message) => message.to === mailbox && isLate(message)).length;
   if (given) needs.push({ text: `${given} given up`, words: `${plural(given, "message")} for it given up today: see the message flow`, href: "#flow-section" });
   return needs;
@@ -203,7 +203,7 @@ function notices(sentences) {
 // The mark of messages that were given up leads to just these.
 byId("agent-list").addEventListener("click", ({ target }) => {
   const { key } = target.closest(".mark[href='#flow-section']")?.closest("li").dataset ?? {};
-  if (key) flow.narrow({ agent: agents.get(key)?.role === "manager" ? "manager" : key, state: "dead" });
+  if (key) flow.narrow({ agent: mailboxOf({ ...agents.get(key), name: key }), state: "dead" });
 });
 
 byId("spawn").addEventListener("submit", async (event) => {

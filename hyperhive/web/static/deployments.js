@@ -1,7 +1,8 @@
 // What an agent ran before, and the way back to it.
 
 import { el } from "./dom.js";
-import { attempt, confirmed, get, post } from "./net.js";
+import { attempt, get } from "./net.js";
+import { rollbackButton } from "./rollback.js";
 import { age, moment } from "./words.js";
 
 // Show the history in `place`; `close` puts it away.
@@ -31,13 +32,7 @@ function failed(place, name, close) {
 }
 
 function deployment(place, name, { id, sha, at, current }, close) {
-  const back = el("button", { class: "quiet", type: "button", "aria-label": `roll ${name} back to ${id}` }, "↺ roll back");
-  back.addEventListener("click", async () => {
-    const text = `What was deployed as #${id} (${sha.slice(0, 10)}, ${moment(at)}) is built and run again. Its turn may end first.`;
-    if ((await confirmed({ title: `roll ${name} back to #${id}?`, text, yes: "roll back" })) === null) return;
-    const went = await attempt(back, () => post(`rollback/${name}`, { id }), `${name} is back at #${id}.`);
-    if (went) await showPast(place, name, close);
-  });
+  const back = () => rollbackButton(name, { id, sha, at }, `rollback/${name}`, () => showPast(place, name, close));
   return el(
     "li",
     { class: "row", "aria-current": current ? "true" : null },
@@ -46,7 +41,7 @@ function deployment(place, name, { id, sha, at, current }, close) {
     el("time", { class: "dim", datetime: at, title: new Date(at).toLocaleString() }, `${moment(at)} · ${age(at)} ago`),
     el("span", { class: "grow" }),
     logButton(name, id),
-    current ? el("span", { class: "mark runs" }, "runs now") : back,
+    current ? el("span", { class: "mark runs" }, "runs now") : back(),
   );
 }
 

@@ -4,19 +4,18 @@ import { openLogin } from "./claude_login_door.js";
 import { known } from "./known.js";
 import { get, post, tellTest } from "./net.js";
 import { VERBS } from "./verbs.js";
-import { firstLine, plural, stateWords } from "./words.js";
+import { firstLine, mailboxOf, plural, stateWords, whatFollows } from "./words.js";
 
 const SYNONYMS = { stop: "kill", go: "resume unpause", rebuild: "update", destroy: "remove delete", purge: "remove delete", cancel: "interrupt" };
 const MODELS = ["haiku", "sonnet", "opus"];
 
 // Where an agent's page is: on the agent's own port it is this one.
 const pageOf = (name) => (known.home ? `/agent/${name}/` : "");
-const mailbox = (agent) => (agent.role === "manager" ? "manager" : agent.name);
 
 function agentActions(agent) {
   const { name } = agent;
   const one = (id, title, run, more = {}) => ({ id: `${id}-${name}`, group: name, title, hint: stateWords(agent), run, ...more });
-  const send = known.home ? (body) => post("/op-send", { to: mailbox(agent), body }) : (body) => post("send", { body });
+  const send = known.home ? (body) => post("/op-send", { to: mailboxOf(agent), body }) : (body) => post("send", { body });
   return [
     known.agent === name ? null : one("go", `go to ${name}`, () => location.assign(pageOf(name)), { group: "Agents", words: "open page terminal" }),
     one("message", `message ${name}`, (body) => send(body).then(() => `Sent to ${name}.`), { words: "write send prompt tell", asks: { label: `message to ${name}` } }),
@@ -47,7 +46,7 @@ function turnActions({ name, working }, one) {
 
 function approvalActions({ id, agent, kind, description }) {
   const what = kind === "spawn" ? `new agent ${agent}` : `new configuration of ${agent}`;
-  const text = kind === "spawn" ? `${agent} is made and started.` : `${agent} is built anew; its turn may end first.`;
+  const text = whatFollows({ kind, agent });
   const shared = { group: "Approvals", words: `refuse reject ${firstLine(description ?? "")}` };
   return [
     { ...shared, id: `approve-${id}`, title: `approve ${id}: ${what}`, confirm: { title: `approve ${id}?`, text, yes: "approve" }, run: () => post(`/approve/${id}`).then(() => `${id} is approved and done.`) },

@@ -2,8 +2,9 @@
 // configuration, what was deployed, the container's journal.
 
 import { byId, el } from "./dom.js";
-import { attempt, confirmed, get, post } from "./net.js";
-import { age, moment } from "./words.js";
+import { attempt, get } from "./net.js";
+import { rollbackButton } from "./rollback.js";
+import { age } from "./words.js";
 
 // Ask when a box is opened, and again with its button.
 function panel(id, ask) {
@@ -54,19 +55,13 @@ async function deployments(name) {
 }
 
 function deployment(name, { id, sha, at, current }) {
-  const back = el("button", { class: "quiet", type: "button", "aria-label": `roll ${name} back to ${id}` }, "↺ roll back");
-  back.addEventListener("click", async () => {
-    const text = `What was deployed as #${id} (${sha.slice(0, 10)}, ${moment(at)}) is built and run again. Its turn may end first.`;
-    if ((await confirmed({ title: `roll ${name} back to #${id}?`, text, yes: "roll back" })) === null) return;
-    await attempt(back, () => post("api/rollback", { id }), `${name} is back at #${id}.`);
-  });
   return el(
     "li",
     { "aria-current": current ? "true" : null },
     el("span", { class: "dim" }, `#${id}`),
     el("code", { title: sha }, sha.slice(0, 10)),
     el("time", { class: "dim", datetime: at, title: new Date(at).toLocaleString() }, `${age(at)} ago`),
-    current ? el("span", { class: "runs" }, "runs now") : back,
+    current ? el("span", { class: "runs" }, "runs now") : rollbackButton(name, { id, sha, at }, "api/rollback"),
   );
 }
 

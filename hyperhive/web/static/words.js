@@ -112,3 +112,9 @@ export function hue(name) {
   for (const char of name) value = Math.imul(value ^ char.charCodeAt(0), 0x01000193) >>> 0;
   return `name hue-${value % 6}`;
 }
+
+// An agent's mailbox: the manager's has a name of its own.
+export const mailboxOf = ({ name, role }) => (role === "manager" ? "manager" : name);
+
+// What comes of approving.
+export const whatFollows = ({ kind, agent }) => (kind === "spawn" ? `${agent} is made and started.` : `${agent} is built anew; its turn may end first.`);
