@@ -1,9 +1,11 @@
 """What a long history costs an agent's page: ``python -m benchmarks.scrolling``.
 
 100,000 events of one agent, of the kinds and sizes that a turn of claude has. A real
-Chromium opens the page and scrolls up, as far as it gets in the given time, a screen's
-tenth each frame. Measured are the time from frame to frame (in a browser without a
-screen, at most 60 a second), how many events went by, and what the page holds at the end.
+Chromium opens the page and scrolls up in two ways: a screen's tenth each frame for a
+while, as somebody reads, and then half a screen each frame to the very beginning, as
+somebody holds a key down. Measured are the time from frame to frame (in a browser
+without a screen, at most 60 a second), how many events went by, and what the page
+holds at the end.
 """
 
 import argparse
@@ -30,6 +32,12 @@ from tests.web.support import Hive
 
 RESULTS = Path(__file__).parent / "results" / "scrolling.json"
 EVENTS = 100_000
+#: Which part of a screen is scrolled each frame.
+READING, PAGING = 0.1, 0.5
+#: How long one call to the browser may scroll (milliseconds).
+AT_ONCE = 10_000
+#: How long the way to the beginning may take (seconds).
+PATIENCE = 600
 
 _SCROLL = """
 (async () => {
@@ -37,8 +45,9 @@ _SCROLL = """
   const frames = [];
   const end = performance.now() + %d;
   let last = performance.now();
-  while (last < end) {
-    log.scrollTop -= log.clientHeight / 10;
+  const more = () => log.scrollTop > 0 || !document.getElementById('older').hidden;
+  while (last < end && more()) {
+    log.scrollTop -= log.clientHeight * %f;
     await new Promise((seen) => requestAnimationFrame(seen));
     const now = performance.now();
     frames.push(now - last);
@@ -78,6 +87,23 @@ def past(number: int) -> list[bytes]:
     return events
 
 
+async def scroll(browser: Chromium, part: float, seconds: float) -> dict[str, Any]:
+    """Scroll up, to the beginning or for so long."""
+    first = "Number(document.querySelector('#log .line').dataset.seq)"
+    began, started = int(await browser.run(first)), time.monotonic()
+    frames: list[float] = []
+    while time.monotonic() - started < seconds:
+        found = await browser.run(_SCROLL % (AT_ONCE, part))
+        frames += found
+        if not found:
+            break
+    return {
+        "frames_ms": [round(one, 1) for one in sorted(frames)],
+        "events": began - int(await browser.run(first)),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
 async def measure(clock: Any, seconds: float) -> dict[str, Any]:
     """Open, scroll, and look."""
     with tempfile.TemporaryDirectory() as folder:
@@ -94,18 +120,14 @@ async def measure(clock: Any, seconds: float) -> dict[str, Any]:
             await browser.until(
                 f"document.getElementById('log').textContent.includes('{EVENTS}')"
             )
-            frames: list[float] = []
-            for _ in range(int(seconds / 10)):
-                frames += await browser.run(_SCROLL % 10_000)
-            reached = await browser.run(
-                "Number(document.querySelector('#log .line').dataset.seq)"
-            )
+            reading = await scroll(browser, READING, seconds)
+            paging = await scroll(browser, PAGING, PATIENCE)
             nodes = await browser.run("document.querySelectorAll('*').length")
             heap = await browser.heap()
         await hive.web.stop()
     return {
-        "frames_ms": [round(one, 1) for one in sorted(frames)],
-        "events_passed": EVENTS - int(reached),
+        "reading": reading,
+        "paging": paging,
         "nodes": int(nodes),
         "heap_mb": round(heap / 2**20, 1),
     }
@@ -113,28 +135,34 @@ async def measure(clock: Any, seconds: float) -> dict[str, Any]:
 
 def report(found: dict[str, Any]) -> str:
     """The table."""
-    frames = found["frames_ms"]
-    at = {
-        name: frames[int(part * len(frames))]
-        for name, part in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    ways = (found["reading"], found["paging"])
+    rows = {
+        f"frame {name}": [at(way["frames_ms"], part) for way in ways]
+        for name, part in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("longest", 1.0))
     }
+    rows["events that went by"] = [f"{way['events']:,}" for way in ways]
+    rows["in"] = [f"{way['seconds']} s" for way in ways]
     return "\n".join(
         (
-            f"| {EVENTS} events | found |",
-            "|---|---|",
-            *(f"| frame {name} | {value} ms |" for name, value in at.items()),
-            f"| longest frame | {frames[-1]} ms |",
-            f"| events passed | {found['events_passed']} |",
-            f"| elements | {found['nodes']} |",
-            f"| heap | {found['heap_mb']} MB |",
+            f"| {EVENTS:,} events | reading | to the beginning |",
+            "|---|---|---|",
+            *(f"| {name} | {' | '.join(values)} |" for name, values in rows.items()),
+            "",
+            f"At the end the page had {found['nodes']:,} elements and a heap of "
+            f"{found['heap_mb']} MB.",
         )
     )
+
+
+def at(frames: list[float], part: float) -> str:
+    """The frame before which so many lie."""
+    return f"{frames[min(len(frames) - 1, int(part * len(frames)))]} ms"
 
 
 def main(arguments: list[str]) -> None:
     """Measure, print, and keep the samples."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
     options = parser.parse_args(arguments)
 
     @deferred
