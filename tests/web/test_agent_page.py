@@ -13,6 +13,16 @@ from tests.web.test_browser import NOW, BrowserCase
 #: The most rows that the terminal holds, and how many a page brings.
 MOST, PAGE = 1200, 200
 
+#: Pages of history stay on their way until the test lets them go.
+_SLUGGISH = """
+globalThis.sluggish = fetch;
+globalThis.fetch = async (url, ...more) => {
+  const answer = await sluggish(url, ...more);
+  if (String(url).includes("history")) await new Promise((go) => (globalThis.go = go));
+  return answer;
+};
+"""
+
 
 def said(text: str) -> dict[str, Any]:
     """What claude says."""
@@ -87,12 +97,7 @@ class HistoryTests(PageCase):
         await self.sees("#log", "note 50")
         await self.away()
         self.store(*notes[50:])
-        await self.browser.run(
-            "globalThis.sluggish = fetch; globalThis.fetch = async (url, ...more) => {"
-            " const answer = await sluggish(url, ...more);"
-            " if (String(url).includes('history')) await new Promise((go) => (globalThis.go = go));"
-            " return answer; }"
-        )
+        await self.browser.run(_SLUGGISH)
         await self.back()
         await self.browser.until("globalThis.go !== undefined")
         self.hive.bus.publish("note", {"text": "just now"}, "alice")
@@ -107,6 +112,23 @@ class HistoryTests(PageCase):
         numbers = [seq for seq in await self.browser.run(seqs) if seq <= 700]
         self.assertEqual(numbers, list(range(numbers[0], 701)))
         self.assertLessEqual(numbers[0], 51)
+
+    @deferred
+    async def test_before_the_first_page(self) -> None:
+        """What happens while the first page is on its way is not lost when that comes."""
+        self.store(*({"kind": "note", "text": f"note {n}"} for n in range(1, 51)))
+        await self.browser.before_scripts(_SLUGGISH)
+        await self.open("agent/alice/")
+        await self.browser.until("globalThis.go !== undefined")
+        self.hive.bus.publish("note", {"text": "just now"}, "alice")
+        await self.sees("#log", "just now")
+        await self.browser.run("globalThis.fetch = sluggish; go()")
+        await self.sees("#log", "note 50")
+        texts = (
+            "[...document.querySelectorAll('#log .line')].map((one) => one.textContent)"
+        )
+        self.assertEqual(await self.count(), 51)
+        self.assertIn("just now", (await self.browser.run(texts))[-1])
 
     @deferred
     async def test_reading_goes_on(self) -> None:

@@ -16,7 +16,6 @@ const INBOX = 20;
 const TURNS = 20;
 const MOST_TURNS = 400;
 const PAGE = 200; // events
-const STORED = 1000; // by then an event is stored, in milliseconds
 
 const terminal = new Terminal((asked) => get(`events/history?${new URLSearchParams({ limit: PAGE, ...asked })}`));
 const inbox = new Map();
@@ -38,9 +37,7 @@ async function taken(state) {
   drawInbox();
   drawTurns();
   byId("more-turns").hidden = turns.length < TURNS;
-  await refresh();
-  // What happened just before the page was asked for may not have been stored.
-  setTimeout(refresh, STORED);
+  await attempt(null, () => terminal.refresh());
 }
 
 function happened(event) {
@@ -73,8 +70,6 @@ function happened(event) {
       if (takeMessageEvent(inbox, event, ({ to }) => to === mailbox(), INBOX)) drawInbox();
   }
 }
-
-const refresh = () => attempt(null, () => terminal.refresh());
 
 byId("more-turns").addEventListener("click", ({ currentTarget: button }) =>
   attempt(button, async () => {

@@ -9,6 +9,7 @@ import { resultText } from "./tools.js";
 
 const MOST = 1200; // rows
 const NEAR = 48; // pixels from the bottom that count as being there
+const STORED = 1000; // by then an event is stored, in milliseconds
 const AHEAD = 1500; // pixels from an end at which more is loaded
 
 const seqOf = (line) => Number(line.dataset.seq);
@@ -35,6 +36,7 @@ export class Terminal {
     this.missed = 0;
     this.stuck = true;
     this.loading = null;
+    this.held = null; // what happens while newer rows are on their way
     this.calls.clear();
     this.early.clear();
   }
@@ -42,24 +44,43 @@ export class Terminal {
   // Take what happened since, or the newest page where nothing is here yet. Who reads
   // further up goes on reading.
   async refresh() {
-    if (this.first === null) {
-      await this.#newest();
-      return;
-    }
-    // What happens while the page is on its way must not hide what was missed before.
-    const had = this.last;
+    await this.#catchUp();
+    this.#later();
+  }
+
+  async #catchUp() {
     if (!this.tail) return;
+    // What happens while the page is on its way must not hide what was missed before.
+    const [empty, had] = [this.first === null, this.last];
     const page = await this.load({});
     if (!this.tail) return;
-    const gap = page.before !== null && page.events[0].seq > had;
+    const gap = !empty && page.before !== null && page.events[0].seq > had;
+    if (empty) this.#more(page.before);
     if (!gap) this.add(page.events);
     else if (this.stuck) this.#begin(page);
     else this.#cut(had);
   }
 
+  // What happened just before a page was asked for may not have been stored.
+  #later() {
+    setTimeout(() => this.#catchUp().catch(console.warn), STORED);
+  }
+
   // Show the newest page, and be at its end.
   async #newest() {
-    this.#begin(await this.load({}));
+    const held = (this.held = []);
+    try {
+      this.#begin(await this.load({}));
+    } finally {
+      this.held = null;
+    }
+    this.#settle(held);
+  }
+
+  // The newest rows are here again: then also what came while they were on their way.
+  #settle(held) {
+    this.add(held);
+    this.#later();
   }
 
   #begin(page) {
@@ -84,6 +105,7 @@ export class Terminal {
   // Events as they happen, in any order; each is taken once.
   add(events) {
     if (!this.tail) {
+      this.held?.push(...events);
       this.#passed(events);
       return;
     }
@@ -230,6 +252,7 @@ export class Terminal {
     if (this.loading) return;
     const asked = direction === "older" ? { before: this.first ?? this.above } : { after: this.last };
     this.loading = asked;
+    const held = direction === "newer" ? (this.held = []) : null;
     this.older.setAttribute("aria-busy", "true");
     try {
       const page = await this.load(asked);
@@ -241,11 +264,13 @@ export class Terminal {
       } else {
         this.tail = page.after === null;
         this.#bound("top");
+        if (this.tail) this.#settle(held);
       }
     } catch (error) {
       console.warn(error);
     } finally {
       if (this.loading === asked) this.loading = null;
+      if (held) this.held = null;
       this.older.removeAttribute("aria-busy");
     }
     this.#scrolled();
