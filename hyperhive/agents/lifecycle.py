@@ -1,7 +1,7 @@
 """Create, start, stop, redeploy and destroy agents: each one a job of the deploy queue."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from sqlite3 import Connection
 
 import attrs
@@ -174,19 +174,28 @@ class Lifecycle:
                 await job.alone(lambda: self._want_and_start(agent), "starts")
             job.at_end(woken(agent.name, "restarted", by))
 
+    def held(self, name: str, job: Job) -> AbstractAsyncContextManager[Agent]:
+        """Give an agent to one job, from its build until it runs with it.
+
+        :raises NoSuchAgent:
+        """
+        return self._held(self._members.get(name), job)
+
+    def busy(self, name: str) -> bool:
+        """Whether a job holds it: what its row says may not have come true yet."""
+        return bool(self._members.get(name).operations.locked)
+
     @deferred
-    async def deploy(self, name: str, deployment: Deployment, job: Job) -> None:
-        """Let an agent run with another configuration, as a part of ``job``.
+    async def deploy(self, agent: Agent, deployment: Deployment, job: Job) -> None:
+        """Let an agent that is :meth:`held` run with another configuration.
 
         If it can't be started with it, it goes on with what it had.
         """
-        agent = self._members.get(name)
-        async with self._held(agent, job) as agent:
-            with agent.moving("rebuilding"):
-                await job.wait(
-                    self._end_turn(agent, graceful=True), "waits for its turn to end"
-                )
-                await job.alone(lambda: self._switch(agent, deployment), "switches")
+        with agent.moving("rebuilding"):
+            await job.wait(
+                self._end_turn(agent, graceful=True), "waits for its turn to end"
+            )
+            await job.alone(lambda: self._switch(agent, deployment), "switches")
 
     @deferred
     async def destroy(self, name: str, purge: bool = False) -> None:
@@ -275,13 +284,14 @@ class Lifecycle:
         before = Deployment.of(agent.row)
         await self.stop_container(agent)
         await self._registry.change(agent.name, **deployment.columns())
-        if not agent.row.wanted:
-            return
+        # Of a stopped one the container is given it too: what it is to run with has
+        # to be known to the host, or is cleared away as nobody's.
+        show = self.start_container if agent.row.wanted else self.renew
         try:
-            await self.start_container(agent)
+            await show(agent)
         except Exception:
             await self._registry.change(agent.name, **before.columns())
-            await self.start_container(agent)
+            await show(agent)
             raise
 
     async def _want_and_start(self, agent: Agent) -> None:
@@ -318,9 +328,10 @@ class Lifecycle:
 
     async def _purge(self, name: str) -> None:
         self._check_destroyed(name)
-        await self._tombstones.remove(name)
+        # The tombstone goes last: while it is there, what was cut off is asked for again.
         for also in self.at_purge:
             await also(name)
+        await self._tombstones.remove(name)
         self._bus.publish("tombstone", {"name": name, "kept": False})
 
     async def _unserve(self, name: str) -> None:

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterable
 from sqlite3 import Connection
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from hyperhive.agents.agent import Agent
 from hyperhive.agents.interfaces import Deployment
 from hyperhive.agents.jobs import INTERRUPTED, Ending, Job, JobQueue, wire
 from hyperhive.agents.notices import about, woken
@@ -38,13 +39,19 @@ from hyperhive.deploy.interfaces import (
 )
 from hyperhive.deploy.repos import Diff, Proposal, Repos
 from hyperhive.deploy.tags import deployed_id, deployed_tag
+from hyperhive.deploy.trees import check_shown
 from hyperhive.errors import BadRequest, NotFound, PublicError
 from hyperhive.messages.interfaces import IBroker, Notice
-from hyperhive.names import OPERATOR, SYSTEM
+from hyperhive.names import HIVE, OPERATOR, SYSTEM
 from hyperhive.store.approvals import ApprovalRow, ApprovalTable
 from hyperhive.store.database import Database
 from hyperhive.store.jobs import JobRow, JobTable
 
+#: What is said of what was being started when the daemon died, and does not start.
+NOT_STARTED = (
+    "The hive ended while it was started with this. It does not start with it, and "
+    "goes on with what it had before."
+)
 #: What a commit is recorded as that the hive itself makes for a new agent.
 FIRST = 0  # its id, which no approval has
 FIRST_COMMIT = "The configuration that every agent begins with"
@@ -95,8 +102,10 @@ class Deployer:
         :raises PublicError: a sentence for who proposed it.
         """
         name = self._agents.status(agent).name
-        await self._bring_in_line(name)
-        return await self._repos.submit(name, commit_ref)
+        await self._catch_up(name)
+        proposal = await self._repos.submit(name, commit_ref)
+        check_shown(await self._repos.files(name, proposal.sha))
+        return proposal
 
     def tag_proposal(self, agent: str, approval: int, sha: str) -> Deferred[None]:
         """Show what waits for a decision. Safe to do again."""
@@ -125,7 +134,7 @@ class Deployer:
                 f"{against[:40]!r} is nothing to compare with: use {', '.join(AGAINST)}."
             )
         if against == "running":
-            await self._bring_in_line(agent)
+            await self._catch_up(agent)
             return await self._repos.main(agent)
         rows = await self._database.read_in_thread(
             lambda connection: ApprovalTable.of_agent(connection, agent)
@@ -259,6 +268,9 @@ class Deployer:
                 raise NotAgain(f"Job {id} is {wire(row)['state']}.")
             if row.kind not in ("create", "rebuild"):
                 raise NotAgain(f"Ask for the {row.kind} of {row.agent} anew.")
+            later = JobTable.later(connection, row)
+            if later is not None:
+                raise NotAgain(f"Job {later} is job {id} again.")
             if row.approval is not None:
                 ApprovalTable.retry(connection, row.approval)
             return JobTable.insert(
@@ -320,6 +332,9 @@ class Deployer:
     async def _recover(self, row: JobRow) -> None:
         happened = await self._happened(row)
         if happened and row.kind == "rebuild":
+            if self._agents.status(row.agent).failed:
+                await self._put_back(row)
+                return
             await self._finish(row.agent)
         event = "spawned" if row.kind == "create" else "rebuilt"
         endings = [self._ending(event)] if row.kind in ("create", "rebuild") else []
@@ -331,6 +346,32 @@ class Deployer:
             None if happened else INTERRUPTED,
             endings,
         )
+
+    async def _put_back(self, row: JobRow) -> None:
+        """The daemon died while it started: it does not, and goes on with what it had.
+
+        That is what its repo still has: ``main`` follows only what has started.
+        """
+        name = row.agent
+        await self._jobs.end_left_open(
+            row, "failed", NOT_STARTED, [self._ending("rebuilt")]
+        )
+        if row.approval is not None and row.sha is not None:
+            await self._repos.tag(name, "failed", row.approval, row.sha, NOT_STARTED)
+        sha = await self._repos.main(name)
+        known = [
+            one.id for one in await self._repos.deployments(name) if one.sha == sha
+        ]
+        tag = deployed_tag(known[0]) if known else None
+        async with self._jobs.job("rebuild", name, HIVE, sha) as job:
+            job.at_end(woken(name, "rebuilt", HIVE))
+            async with self._agents.lifecycle.held(name, job) as agent:
+                deployment = await job.alone(
+                    lambda: self._build(job, name, self._agents.role(name), sha, tag),
+                    "builds",
+                    cancellable=True,
+                )
+                await self._agents.lifecycle.deploy(agent, deployment, job)
 
     async def _happened(self, row: JobRow) -> bool:
         exists = row.agent in self._agents.names()
@@ -356,23 +397,38 @@ class Deployer:
         row = job.row
         assert row.sha is not None  # a rebuild has a commit
         name, sha, id = row.agent, row.sha, row.approval
-        # What is built again keeps its place in the history.
-        tag = self._agents.deployment(name).tag
         try:
             if id is not None:
-                tag = deployed_tag(id)
                 await self._repos.tag(name, "approved", id, sha)
-                await self._repos.tag(name, "building", id, sha)
-            deployment = await job.alone(
-                lambda: self._build(job, name, self._agents.role(name), sha, tag),
-                "builds",
-                cancellable=True,
-            )
-            await self._agents.lifecycle.deploy(name, deployment, job)
+            # Until it runs no other job of the agent comes between: what is built has
+            # been held against what runs, and that is to be still true then.
+            async with self._agents.lifecycle.held(name, job) as agent:
+                await self._deploy_held(job, agent, sha)
         except PublicError as error:
             if id is not None:
                 await self._repos.tag(name, "failed", id, sha, str(error))
             raise
+        except CancelledError:
+            if id is not None and not self._jobs.closing:
+                await self._repos.tag(name, "failed", id, sha, "It was cancelled.")
+            raise
+
+    async def _deploy_held(self, job: Job, agent: Agent, sha: str) -> None:
+        name, id = agent.name, job.row.approval
+        running = self._agents.deployment(name)
+        if id is None and running.sha not in (None, sha):
+            job.log("Another commit was deployed meanwhile, built as it would be now.")
+            return
+        # What is built again keeps its place in the history.
+        tag = running.tag if id is None else deployed_tag(id)
+        if id is not None:
+            await self._repos.tag(name, "building", id, sha)
+        deployment = await job.alone(
+            lambda: self._build(job, name, self._agents.role(name), sha, tag),
+            "builds",
+            cancellable=True,
+        )
+        await self._agents.lifecycle.deploy(agent, deployment, job)
         try:
             await self._finish(name)
         except PublicError as error:
@@ -384,6 +440,11 @@ class Deployer:
         """Show in the repo what has happened. Safe to do again."""
         await self._bring_in_line(name)
         await self._builder.release(name)
+
+    async def _catch_up(self, name: str) -> None:
+        """Bring it in line, unless a job is about to: the start may still fail."""
+        if not self._agents.lifecycle.busy(name):
+            await self._bring_in_line(name)
 
     async def _bring_in_line(self, name: str) -> None:
         """Let the repo say what the row says. Mostly it does."""
@@ -401,6 +462,7 @@ class Deployer:
     ) -> Deployment:
         await self._repos.check_follows_main(name, sha)
         files = await self._repos.files(name, sha)
+        check_shown(files)
         built = await self._builder.build(name, role, files, job.log)
         return Deployment(
             sha,

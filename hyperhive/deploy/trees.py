@@ -130,6 +130,21 @@ def check_entry(files: Sequence[TreeFile], entry: str) -> None:
         )
 
 
+def check_shown(contents: Mapping[str, bytes]) -> None:
+    """Check that what configures an agent can be shown: git shows no text with a NUL.
+
+    Of such a file the operator would see only that it differs, and Nix reads it all
+    the same.
+
+    :raises UnfitCommit:
+    """
+    for path, data in contents.items():
+        if path.endswith((".nix", ".toml")) and b"\0" in data:
+            raise UnfitCommit(
+                f"{quoted(path)} holds a NUL byte: what it says can't be shown."
+            )
+
+
 def too_many() -> TooMuch:
     """What is said of a commit with more files than are counted."""
     return TooMuch(f"The commit has more than {MAX_FILES} files, which are the most.")

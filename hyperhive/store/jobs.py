@@ -70,6 +70,16 @@ class JobTable:
         return None if values is None else JobRow(*values)
 
     @staticmethod
+    def later(connection: sqlite3.Connection, row: JobRow) -> int | None:
+        """A later job of the same approval that is under way or was done."""
+        found = connection.execute(
+            "SELECT id FROM jobs WHERE approval = ? AND id > ? "
+            "AND (outcome IS NULL OR outcome = 'done') LIMIT 1",
+            (row.approval, row.id),
+        ).fetchone()
+        return None if found is None else int(found[0])
+
+    @staticmethod
     def open(connection: sqlite3.Connection) -> list[JobRow]:
         """What waits or runs, oldest first."""
         rows = connection.execute(

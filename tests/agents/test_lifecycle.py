@@ -181,7 +181,8 @@ class LifeTests(SwarmTestCase):
     async def deploy(self, deployment: Deployment) -> None:
         """Let bob run with something else."""
         async with self.jobs.job("rebuild", "bob", "operator") as job:
-            await self.agents.lifecycle.deploy("bob", deployment, job)
+            async with self.agents.lifecycle.held("bob", job) as agent:
+                await self.agents.lifecycle.deploy(agent, deployment, job)
 
     def test_restart(self) -> None:
         """Stopped, started, and told."""

@@ -159,7 +159,7 @@ class World:
         await self.approvals.recover()
 
 
-class StepTests(TestCase):
+class StepCase(TestCase):
     """Every step of an approved commit's way."""
 
     timeout = 120
@@ -318,6 +318,10 @@ class StepTests(TestCase):
         self.assertEqual(self.world.agents.deployment("bob").sha, self.good)
         main = git(self.layout.applied_repo("bob"), "rev-parse", "main")
         self.assertEqual(main, self.good)
+
+
+class StepTests(StepCase):
+    """Every step, and no daemon after it."""
 
     @deferred
     async def test_a_good_commit(self) -> None:

@@ -11,6 +11,7 @@ from hyperhive.deploy.trees import (
     TreeFile,
     UnfitCommit,
     check_path,
+    check_shown,
     parse_batch,
     parse_listing,
     write_files,
@@ -102,6 +103,17 @@ class ListingTests(SynchronousTestCase):
         )
         for wrong in (output[:-2], output[1:], b"", f"{BLOB} missing\n".encode()):
             self.assertRaises(ValueError, parse_batch, files, wrong)
+
+
+class ShownTests(SynchronousTestCase):
+    """What the operator would not be shown."""
+
+    def test_bytes(self) -> None:
+        """A NUL makes git take a configuration for no text; pictures may hold it."""
+        for path in ("agent.nix", "lib/more.nix", "agent.toml"):
+            error = self.assertRaises(UnfitCommit, check_shown, {path: b"# \0\nx"})
+            self.assertIn("NUL", str(error))
+        check_shown({"agent.nix": b"{ }", "logo.png": b"\x89PNG\0"})
 
 
 class WriteTests(SynchronousTestCase):
