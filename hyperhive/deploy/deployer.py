@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from hyperhive.agents.agent import Agent
 from hyperhive.agents.interfaces import Deployment
-from hyperhive.agents.jobs import INTERRUPTED, Ending, Job, JobQueue, wire
+from hyperhive.agents.jobs import INTERRUPTED, Ending, Job, JobQueue, ShuttingDown, wire
 from hyperhive.agents.notices import about, woken
 from hyperhive.agents.service import Agents
 from hyperhive.deferreds import deferred
@@ -201,14 +201,17 @@ class Deployer:
     @deferred
     async def rebuild(self, name: str, by: str) -> None:
         """Build again what an agent runs, and run that."""
+        await self._agents.lifecycle.when_begun()
         await self._redeploy(self._agents.status(name).name, by)
 
     @deferred
     async def update_all(self, by: str) -> int:
         """Rebuild every agent that another hyperhive has built, the manager first.
 
-        Fires with how many; one that fails keeps none of the others.
+        Fires with how many; one that fails keeps none of the others. A shutdown ends it:
+        the next daemon begins it anew.
         """
+        await self._agents.lifecycle.when_begun()
         behind = [
             status.name
             for status in self._agents.statuses()
@@ -216,8 +219,12 @@ class Deployer:
             if status.needs_update or status.deployed_sha is None
         ]
         for name in behind:
+            if self._jobs.closing:
+                break
             try:
                 await self._redeploy(name, by)
+            except ShuttingDown:
+                break
             except PublicError as error:
                 notice = about("needs_update", name, str(error))
                 await self._broker.send(SYSTEM, notice.to, notice.body)
@@ -229,6 +236,7 @@ class Deployer:
 
         :raises NoSuchDeployment: listing what there is.
         """
+        await self._agents.lifecycle.when_begun()
         name = self._agents.status(name).name
         deployments = await self.deployments(name)
         wanted = [one for one in deployments if one.id == id]
