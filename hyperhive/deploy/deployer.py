@@ -358,14 +358,22 @@ class Deployer:
     async def _put_back(self, row: JobRow) -> None:
         """The daemon died while it started: it does not, and goes on with what it had.
 
-        That is what its repo still has: ``main`` follows only what has started.
+        That is what its repo still has: ``main`` follows only what has started. The job
+        is ended last, so that a death in here is found by the next daemon, too.
         """
-        name = row.agent
-        await self._jobs.end_left_open(
-            row, "failed", NOT_STARTED, [self._ending("rebuilt")]
-        )
+        name, note = row.agent, NOT_STARTED
+        try:
+            await self._deploy_main(name)
+        except PublicError as error:
+            note = f"It does not start with it, nor with what it had before: {error}"
+            self._log.error(
+                "{name} could not be put back: {error}", name=name, error=error
+            )
         if row.approval is not None and row.sha is not None:
-            await self._repos.tag(name, "failed", row.approval, row.sha, NOT_STARTED)
+            await self._repos.tag(name, "failed", row.approval, row.sha, note)
+        await self._jobs.end_left_open(row, "failed", note, [self._ending("rebuilt")])
+
+    async def _deploy_main(self, name: str) -> None:
         sha = await self._repos.main(name)
         known = [
             one.id for one in await self._repos.deployments(name) if one.sha == sha

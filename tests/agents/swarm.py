@@ -190,7 +190,7 @@ class SwarmTestCase(SynchronousTestCase):
             process.exits(0)
         self.clock.advance(0)
 
-    def fail(self, error: str, **others: Any) -> None:  # type: ignore[override]  # this is what claude does
+    def fail_turn(self, error: str, **others: Any) -> None:
         """Let claude report an API failure."""
         self.say(
             INIT,

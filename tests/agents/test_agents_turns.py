@@ -157,7 +157,7 @@ class TurnTests(SwarmTestCase):
             json.dumps({"type": "rate_limit_event", "rate_limit_info": info}).encode()
             + b"\n"
         )
-        self.fail("rate_limit")
+        self.fail_turn("rate_limit")
         status = self.agents.status("bob")
         self.assertEqual((status.state, status.parked_until), ("parked", 1_003_605.0))
         self.assertEqual(self.message(message).attempts, 0)
@@ -172,7 +172,7 @@ class TurnTests(SwarmTestCase):
         """A night of overload uses up no attempt."""
         message = self.send("hello")
         for _ in range(20):
-            self.fail("server_error")
+            self.fail_turn("server_error")
             self.clock.advance(1800)
             self.clock.advance(0)
         self.say(INIT, RESULT)
@@ -181,7 +181,7 @@ class TurnTests(SwarmTestCase):
     def test_login(self) -> None:
         """A refused login stops dispatch and is told once; a new one goes on."""
         self.send("hello")
-        self.fail("authentication_failed")
+        self.fail_turn("authentication_failed")
         self.send("more")
         self.clock.advance(7200)
         self.assertEqual(self.state(), "needs login")
@@ -204,7 +204,7 @@ class TurnTests(SwarmTestCase):
     def test_login_that_changes_twice(self) -> None:
         """Two changes of a login in a row are one login to the manager."""
         self.send("hello")
-        self.fail("authentication_failed")
+        self.fail_turn("authentication_failed")
         held: list[tuple[Any, Any, Deferred[Any]]] = []
 
         def later(act: Any, notices: Any) -> Deferred[Any]:
@@ -226,13 +226,13 @@ class TurnTests(SwarmTestCase):
         """It is tried once, after a pause, before the agent is said to need one."""
         message = self.send("hello")
         self.agents.login_changed("bob")
-        self.fail("authentication_failed")
+        self.fail_turn("authentication_failed")
         self.assertEqual(self.state(), "crashed")
         self.clock.advance(5)
         self.clock.advance(0)
         self.assertEqual(self.state(), "working")
         self.agents.login_changed("bob")
-        self.fail("authentication_failed")
+        self.fail_turn("authentication_failed")
         self.assertEqual(self.state(), "needs login")
         self.assertEqual(self.message(message).attempts, 0)
         self.agents.login_changed("bob")

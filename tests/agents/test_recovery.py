@@ -152,7 +152,7 @@ class RecoveryTests(SwarmTestCase):
         """A parked agent is still parked after a restart, and still resumes by itself."""
         self.do(self.agents.spawn("bob"))
         self.send("hello")
-        self.fail("rate_limit")
+        self.fail_turn("rate_limit")
         self.die()
         self.launch()
         self.clock.advance(0)
@@ -166,7 +166,7 @@ class RecoveryTests(SwarmTestCase):
         for name in ("alice", "bob"):
             self.do(self.agents.spawn(name))
             self.send("hello", name)
-            self.fail("authentication_failed")
+            self.fail_turn("authentication_failed")
         self.die()
         StubLauncher.already_newer = {"bob"}
         self.addCleanup(setattr, StubLauncher, "already_newer", frozenset())

@@ -112,34 +112,59 @@ class TwoJobsTests(StepCase):
         await world.deployer.rebuild("bob", "operator")
 
     @deferred
+    async def die_in_a_failing_start(self, fatal: int) -> tuple[Any, Any, bool]:
+        """Approve what does not start, and die at a step; whether there was such a step."""
+        database, driver = await self.begin(self.good)
+        fate = Fate()
+        picky = Picky(driver, database, self.good)
+        world = World(self.layout, database, picky, fate)
+        await world.agents.recover()
+        fate._fatal, fate._after, fate.steps = fatal, False, 0
+        approving = world.approvals.approve(1, "operator")
+        approving.addErrback(lambda failure: None)  # it is told by what is found
+        self.graves.append((world, fate, approving))
+        _, place = await DeferredList(
+            [approving, fate.died], fireOnOneCallback=True, consumeErrors=True
+        )
+        return database, driver.die(), place == 1
+
+    @deferred
+    async def found(self, database: Any, driver: Any) -> tuple[str, list[str]]:
+        """What the next daemon makes of it: never is what can't start called deployed."""
+        state = await self.state(database, Picky(driver, database, self.good))
+        self.flushLoggedErrors()
+        self.assertTrue(state["runs"])
+        self.assertEqual((state["sha"], state["main"]), (self.first, self.first))
+        self.assertFalse(state["deployed"])
+        self.assertNotIn(True, state["rebuilt"])
+        return state["approval"], state["jobs"]
+
+    @deferred
     async def test_death_while_a_start_fails(self) -> None:
         """What does not start is failed, and what ran before runs, whenever the daemon dies."""
-        fatal, states = 0, []
-        while True:
+        fatal, died, states = 0, True, []
+        while died:
             fatal += 1
-            database, driver = await self.begin(self.good)
-            fate = Fate()
+            database, driver, died = await self.die_in_a_failing_start(fatal)
+            states.append(await self.found(database, driver))
+        put_back = states.index(("failed", ["done", "failed"])) + 1
+        # The daemon that puts it back dies, too: at each of its steps.
+        fatal, died = 0, True
+        while died:
+            fatal += 1
+            database, driver, _ = await self.die_in_a_failing_start(put_back)
+            fate = Fate(fatal)
             picky = Picky(driver, database, self.good)
             world = World(self.layout, database, picky, fate)
-            await world.agents.recover()
-            fate._fatal, fate._after, fate.steps = fatal, False, 0
-            approving = world.approvals.approve(1, "operator")
-            approving.addErrback(lambda failure: None)
-            self.graves.append((world, fate, approving))
+            recovering = world.recover()
+            recovering.addErrback(lambda failure: None)
+            self.graves.append((world, fate, recovering))
             _, place = await DeferredList(
-                [approving, fate.died], fireOnOneCallback=True, consumeErrors=True
+                [recovering, fate.died], fireOnOneCallback=True, consumeErrors=True
             )
-            dead = driver.die()
-            state = await self.state(database, Picky(dead, database, self.good))
-            self.flushLoggedErrors()
-            self.assertTrue(state["runs"], fatal)
-            self.assertEqual((state["sha"], state["main"]), (self.first, self.first))
-            self.assertFalse(state["deployed"])
-            self.assertNotIn(True, state["rebuilt"])
-            states.append((state["approval"], state["jobs"]))
-            if place != 1:
-                break
-        self.assertIn(("failed", ["done", "failed"]), states)
+            died = place == 1
+            await self.found(database, driver.die())
+        self.assertGreater(fatal, 10)
 
     @deferred
     async def test_again_only_once(self) -> None:
