@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from sqlite3 import Connection
 
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -167,16 +167,19 @@ class Agents:
         """
         self.lifecycle.close()
         seconds = self._settings.shutdown_timeout
-        drained = gatherResults(
-            [agent.loop.drain(seconds) for agent in self._members],
-            consumeErrors=True,
-        )
-        try:
-            await drained.addTimeout(seconds + GIVE_UP, self._clock)
-        except TimeoutError:
-            self._log.error(
-                "some turns could not be ended; they are left to the kernel"
-            )
+
+        async def drain(agent: Agent) -> None:
+            try:
+                ended = agent.loop.drain(seconds)
+                await ended.addTimeout(seconds + GIVE_UP, self._clock)
+            except Exception:
+                # What ends after this must still end, whatever became of this one.
+                self._log.failure(
+                    "the turn of {agent} did not end; it is left to the kernel",
+                    agent=agent.name,
+                )
+
+        await gatherResults([ensureDeferred(drain(agent)) for agent in self._members])
         self.today.stop()
         self._publisher.stop()
 

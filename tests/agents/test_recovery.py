@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
 from zope.interface import implementer
 
 from hyperhive.agents.interfaces import (
     IAgentSurface,
 )
 from hyperhive.agents.jobs import JobCancelled, ShuttingDown
+from hyperhive.agents.turn import TurnProcess
 from hyperhive.containers.interfaces import (
     ContainerSpec,
     DriverError,
@@ -105,6 +106,14 @@ class RecoveryTests(SwarmTestCase):
         self.assertNoResult(drained)
         self.clock.advance(1)
         self.successResultOf(drained)
+        self.assertEqual(len(self.flushLoggedErrors(TimeoutError)), 1)
+        # What watches the claude goes on; what tells of agents has ended with it.
+        left = [
+            call.func
+            for call in self.clock.getDelayedCalls()
+            if not isinstance(call.func.__self__, TurnProcess)
+        ]
+        self.assertEqual(left, [])
 
     def test_restart_of_the_daemon(self) -> None:
         """What ran goes on running, unwoken; the lost turn's message comes back, marked."""
