@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from hyperhive.deploy.quarantine import QUARANTINE
 from hyperhive.deploy.removal import GRAVE, remove_tree
 
 
@@ -13,7 +12,6 @@ def clear_repo(repo: Path) -> None:
     Only before this daemon has run a git in it: gits die with their daemon, so that
     whoever held a lock then is gone.
     """
-    remove_tree(repo / QUARANTINE)
     for parent, folders, names in os.walk(repo):
         within_objects = Path(parent).is_relative_to(repo / "objects")
         for name in names:

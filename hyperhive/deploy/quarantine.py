@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from hyperhive.deploy.applied import AppliedRepo
@@ -11,24 +12,23 @@ from hyperhive.deploy.git import GitError, GitMissing, GitTimedOut
 from hyperhive.deploy.removal import remove_tree
 from hyperhive.deploy.trees import UnfitCommit
 
-#: Its folder in an applied repo.
-QUARANTINE = "quarantine"
 #: How long git may take to look at every object of a pack (seconds).
 INDEX_LIMIT = 120.0
 
 
 class Quarantine:
-    """A place for one pack, beside the objects of a repo, which don't know of it.
+    """A place for one pack, which a repo does not know of before it is released.
 
     :param reactor: ``IReactorThreads``.
+    :param folder: where it is to be; on the file system of the repo.
     :ivar pack: an open file, for the pack.
     :ivar repo: the repo as if it had the objects that :meth:`admit` has looked at.
     """
 
-    def __init__(self, reactor: Any, repo: AppliedRepo) -> None:
+    def __init__(self, reactor: Any, repo: AppliedRepo, folder: Path) -> None:
         self._reactor = reactor
         self._outside = repo
-        self._folder = repo.path / QUARANTINE
+        self._folder = folder
         self.repo = repo.with_objects(self._folder)
 
     @asynccontextmanager
@@ -63,14 +63,14 @@ class Quarantine:
             ) from None
 
     async def release(self) -> None:
-        """Give what is in it to the repo."""
+        """Give what is in it to the repo, which nobody else may write meanwhile."""
         await on_disk(self._reactor, self._release)
 
     def _prepared(self) -> BinaryIO:
-        remove_tree(self._folder)
         (self._folder / "pack").mkdir(mode=0o700, parents=True)
         (self._folder / "info").mkdir(mode=0o700)
-        (self._folder / "info" / "alternates").write_text("../objects\n", "ascii")
+        objects = os.fsencode((self._outside.path / "objects").absolute())
+        (self._folder / "info" / "alternates").write_bytes(objects + b"\n")
         return open(self._folder / "incoming", "w+b")
 
     def _release(self) -> None:

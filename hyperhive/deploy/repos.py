@@ -102,6 +102,8 @@ class Proposal:
 class Repos:
     """Makes, reads and changes the repos; one operation at a time for an agent.
 
+    What waits for git in a proposed repo is no such operation: it may hang.
+
     A daemon that dies in the middle of one leaves a repo that the same call finishes.
 
     :param reactor: ``IReactorProcess``, ``IReactorTime`` and ``IReactorThreads``.
@@ -130,6 +132,7 @@ class Repos:
         self._workshop = Workshop(reactor, self._git, layout.applied / PRIVATE)
         self._locks: dict[str, DeferredLock] = {}
         self._cleared: set[str] = set()
+        self._submissions: dict[str, DeferredLock] = {}
 
     # An agent's life
 
@@ -181,34 +184,56 @@ class Repos:
         :raises TooLarge: if it is, or has too many files.
         """
         check_commit_ref(ref)
-        async with self._existing(name) as repo:
-            main = await repo.main()
+        # Whoever made the proposed repo decides how long git takes in it: meanwhile
+        # the agent's repo is free for all but another such call.
+        check_agent_name(name)
+        async with self._submissions.setdefault(name, DeferredLock()):
+            main = await self.main(name)
             sha = await self._container.resolve(name, ref)
             if sha == main:
-                raise NothingNew(
-                    f"{sha[:12]} is what main of {name} is already: there is nothing to "
-                    "approve."
-                )
-            if await repo.ref(_pin(sha)) is not None:
-                return await self._checked(repo, name, sha, main)
-            if not await self._container.follows(name, main, sha):
-                raise self._behind(name, sha, main)
-            async with Quarantine(self._reactor, repo).opened() as quarantine:
-                await self._container.pack(name, sha, main, quarantine.pack.write)
-                await quarantine.admit(sha)
-                proposal = await self._checked(quarantine.repo, name, sha, main)
-                await quarantine.release()
-            await repo.set_ref(_pin(sha), sha, NONE)
-            return proposal
+                raise self._nothing_new(name, sha)
+            if not await self._is_pinned(name, sha):
+                if not await self._container.follows(name, main, sha):
+                    raise self._behind(name, sha, main)
+                return await self._fetch(name, sha, main)
+        return await self._pin(name, sha, None)
 
-    async def _checked(
-        self, repo: AppliedRepo, name: str, sha: str, main: str
+    async def _fetch(self, name: str, sha: str, main: str) -> Proposal:
+        """Copy what leads to a commit from ``main``, and pin it if it is sound."""
+        outside = AppliedRepo(self._git, self._layout.applied_repo(name))
+        place = self._workshop.new()
+        async with Quarantine(self._reactor, outside, place).opened() as quarantine:
+            await self._container.pack(name, sha, main, quarantine.pack.write)
+            await quarantine.admit(sha)
+            return await self._pin(name, sha, quarantine)
+
+    async def _pin(
+        self, name: str, sha: str, quarantine: Quarantine | None
     ) -> Proposal:
-        if not await repo.follows(sha, main):
-            raise self._behind(name, sha, main)
-        files = await repo.files(sha)
-        check_entry(files, self._entry)
-        return Proposal(sha, main, tuple(file.path for file in files))
+        """Check a commit against what is deployed by now, and keep it for good."""
+        async with self._existing(name) as repo:
+            main = await repo.main()
+            if sha == main:
+                raise self._nothing_new(name, sha)
+            seen = repo if quarantine is None else quarantine.repo
+            if not await seen.follows(sha, main):
+                raise self._behind(name, sha, main)
+            files = await seen.files(sha)
+            check_entry(files, self._entry)
+            if quarantine is not None:
+                await quarantine.release()
+            if await repo.ref(_pinned(sha)) is None:
+                await repo.set_ref(_pinned(sha), sha, NONE)
+            return Proposal(sha, main, tuple(file.path for file in files))
+
+    async def _is_pinned(self, name: str, sha: str) -> bool:
+        async with self._existing(name) as repo:
+            return await repo.ref(_pinned(sha)) is not None
+
+    def _nothing_new(self, name: str, sha: str) -> NothingNew:
+        return NothingNew(
+            f"{sha[:12]} is what main of {name} is already: there is nothing to approve."
+        )
 
     def _behind(self, name: str, sha: str, main: str) -> NotOnMain:
         where = self._container.proposed(name)
@@ -304,7 +329,7 @@ class Repos:
             main = await repo.main()
             message = f"Go back to {_checked_sha(sha)[:12]}\n"
             made = await repo.commit_tree_of(sha, main, message, self._now())
-            await repo.set_ref(_pin(made), made, NONE)
+            await repo.set_ref(_pinned(made), made, NONE)
             return made
 
     # What is in it
@@ -386,7 +411,7 @@ def _is_repo(path: Path) -> bool:
     return (path / "HEAD").is_file()
 
 
-def _pin(sha: str) -> str:
+def _pinned(sha: str) -> str:
     return f"refs/hive/fetched/{sha}"
 
 

