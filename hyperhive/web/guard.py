@@ -68,13 +68,11 @@ class Guard(Resource):
     def render(self, request: Request) -> int | bytes:
         """Answer what may not pass; hand on what may."""
         secure(request)
-        refusal = (
-            self._refuse_host(request)
-            or _refuse_bytes(request)
-            or self._refuse_origin(request)
-        )
-        if refusal is not None:
-            return refusal
+        for refuse in (self._refuse_host, _refuse_bytes, self._refuse_origin):
+            refusal = refuse(request)
+            # Of HEAD it is empty, and a refusal all the same.
+            if refusal is not None:
+                return refusal
         if _is_public(request):
             if _is_login(request) and _length(request) > LOGIN_BODY:
                 return _refuse_length(request)

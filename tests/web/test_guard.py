@@ -231,6 +231,8 @@ class GuardTests(WebCase):
             for path in ("/", "/login", "/api/state", "/healthz", "/static/x"):
                 response = self.ask("GET", path, headers={"host": host})
                 self.assert_refused(response, 421, "localhost")
+                response = self.ask("HEAD", path, headers={"host": host})
+                self.assertEqual((response.code, self.text(response)), (421, ""))
 
     def test_options_is_a_change(self) -> None:
         """No other method slips past as harmless, and nothing allows other origins."""

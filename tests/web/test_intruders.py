@@ -42,7 +42,10 @@ _TRICKS = (
         "%",
     ),
 )
-_HOSTS = ("localhost:7000", "127.0.0.1", "evil.example", "localhost, x", "\xff", "")
+_HOSTS = (
+    *("localhost:7000", "127.0.0.1", "evil.example", "localhost, x", "\xff", ""),
+    "http://\xff",
+)
 _HEADERS = (
     *(
         "Cookie: hyperhive=",
@@ -97,7 +100,7 @@ class IntruderTests(WebCase):
         protocol.connectionLost(Failure(ConnectionDone()))
         return transport.value()
 
-    @settings(max_examples=300, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=300)
     @given(_method, _path, some.sampled_from(_HOSTS), some.lists(_header, max_size=4))
     def test_nothing_comes_out(
         self, method: str, path: str, host: str, headers: list[str]
