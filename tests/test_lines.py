@@ -5,14 +5,11 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from hyperhive.lines import LineSplitter, LineTooLong
-
-#: The same examples each time, however slow the machine.
-steady = settings(derandomize=True, deadline=None)
 
 
 class LineTests(SynchronousTestCase):
@@ -33,7 +30,6 @@ class LineTests(SynchronousTestCase):
         self.assertEqual(splitter.finish(), b"rest")
         self.assertEqual(splitter.finish(), b"")
 
-    @steady
     @given(
         st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b""))),
         st.lists(st.integers(0, 200)),

@@ -3,7 +3,7 @@
 import re
 import string
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -25,9 +25,6 @@ from hyperhive.names import (
     mailbox_owner,
     port_hash,
 )
-
-#: The same examples each time, however slow the machine.
-steady = settings(derandomize=True, deadline=None)
 
 _INNER = string.ascii_lowercase + string.digits + "-"
 _OUTER = string.ascii_lowercase + string.digits
@@ -59,13 +56,11 @@ def is_good(name: str) -> bool:
 class NewNameTests(SynchronousTestCase):
     """What a new agent may be called."""
 
-    @steady
     @given(good_names)
     def test_takes_every_good_name(self, name: str) -> None:
         """1 to 9 of a-z, 0-9 and '-', first a letter, last not '-', not reserved."""
         self.assertEqual(check_new_agent_name(name), name)
 
-    @steady
     @given(st.text(max_size=12) | st.text(_INNER + "A_.\n/", max_size=12))
     @example("")
     @example("a\n")
@@ -113,7 +108,6 @@ class NameTests(SynchronousTestCase):
         for name in (MANAGER_MAILBOX, OPERATOR, SYSTEM, "host", "A"):
             self.assertRaises(InvalidName, check_agent_name, name)
 
-    @steady
     @given(good_names)
     def test_container_fits(self, name: str) -> None:
         """A container is called h-<name>, within nixos-container's 11 characters."""
@@ -125,7 +119,6 @@ class NameTests(SynchronousTestCase):
         """The manager's container has its own name."""
         self.assertEqual(container_name("hm1nd"), "hm1nd")
 
-    @steady
     @given(good_names | st.sampled_from([MANAGER, OPERATOR]))
     def test_mailboxes_and_owners(self, name: str) -> None:
         """Each mailbox has one owner; only the manager's is called otherwise."""
@@ -150,7 +143,6 @@ class PortTests(SynchronousTestCase):
         self.assertEqual(port_hash("a"), 8100 + 0xE40C292C % 900)
         self.assertEqual(port_hash("foobar"), 8100 + 0xBF9CF968 % 900)
 
-    @steady
     @given(good_names)
     def test_in_range(self, name: str) -> None:
         """Always one of the 900 ports of agents."""

@@ -129,7 +129,7 @@ class WakeTests(SynchronousTestCase):
         self.assertEqual(framed(wake(body)), body)
         self.assertEqual(salts, [b"0", b"1"])
 
-    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=200)
     @given(st.text(min_size=1))
     def test_any_body_is_framed(self, body: str) -> None:
         """Every body comes out as it went in, and the mark is not in it."""

@@ -321,7 +321,7 @@ class ReadingTests(SynchronousTestCase):
         self.assertLessEqual(len(reading.session_id.encode()), 500)
         self.assertIsNone(reading.model)
 
-    @settings(max_examples=300, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=300)
     @given(st.data())
     def test_nothing_in_an_event_is_believed(self, data: st.DataObject) -> None:
         """Whatever the members of known events hold, reading them never fails, and counts stay sane."""

@@ -224,7 +224,5 @@ class MachineTests(SynchronousTestCase):
         """Each is decided once, told once, and carried out only if it was approved."""
         run_state_machine_as_test(
             DecisionMachine,
-            settings=settings(
-                max_examples=40, stateful_step_count=30, deadline=None, derandomize=True
-            ),
+            settings=settings(max_examples=40, stateful_step_count=30),
         )

@@ -10,7 +10,7 @@ from hyperhive.deploy.nix_text import NotNix
 from tests.deploy.test_nix_text import TEXTS
 from tests.nixos.support import Nix, missing
 
-few = settings(derandomize=True, deadline=None, max_examples=10)
+few = settings(max_examples=10)
 
 
 class EvaluatedTests(SynchronousTestCase):

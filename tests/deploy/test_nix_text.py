@@ -16,7 +16,7 @@ MANY = st.lists(TEXTS, min_size=40, max_size=80)
 PARTS = TEXTS.map(lambda text: text.replace("/", "")).filter(
     lambda text: text not in ("", ".", "..")
 )
-few = settings(derandomize=True, deadline=None, max_examples=10)
+few = settings(max_examples=10)
 
 
 class RoundTripTests(SynchronousTestCase):

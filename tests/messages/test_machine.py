@@ -420,7 +420,5 @@ class ModelTests(SynchronousTestCase):
             settings=settings(
                 max_examples=100,
                 stateful_step_count=40,
-                deadline=None,
-                derandomize=True,
             ),
         )

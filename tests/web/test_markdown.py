@@ -90,7 +90,7 @@ class Looker(HTMLParser):
 class SafetyTests(SynchronousTestCase):
     """Whatever the text is."""
 
-    @settings(max_examples=300, deadline=None, derandomize=True)
+    @settings(max_examples=300)
     @given(TEXTS)
     def test_anything(self, text: str) -> None:
         """No tag, no attribute and no address but those that there may be."""
