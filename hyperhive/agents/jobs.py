@@ -40,8 +40,8 @@ MAX_NOTE = 4000
 KEPT_LOGS = 20
 #: How long a job is remembered (seconds).
 KEPT_SECONDS = 90 * 86400.0
-#: What is said of a job that the daemon's end cut off.
-INTERRUPTED = "The daemon ended before it was done; it can be run again."
+#: What can be run again as it was asked for: all that is needed for it is kept.
+REPEATABLE = ("create", "rebuild")
 #: How long the daemon's end waits for what must not be left half done (seconds).
 END_LIMIT = 30.0
 #: The most jobs that one question is answered with.
@@ -62,6 +62,16 @@ class JobCancelled(Conflict):
 
 class ShuttingDown(Conflict):
     """The daemon ends: no job is begun any more."""
+
+
+def interrupted(kind: str) -> str:
+    """What is said of a job that the daemon's end cut off."""
+    then = (
+        "it can be run again."
+        if kind in REPEATABLE
+        else "ask for it anew, if it is still wanted."
+    )
+    return f"The daemon ended before it was done; {then}"
 
 
 #: Something to do in the transaction of a job's end; answers whom to tell of it.
@@ -242,7 +252,7 @@ class JobQueue:
             yield job
         except CancelledError:
             if self.closing:
-                await self._end(job, "interrupted", INTERRUPTED)
+                await self._end(job, "interrupted", interrupted(row.kind))
             else:
                 await self._end(job, "cancelled", "It was cancelled by the operator.")
             raise JobCancelled(f"Job {row.id} was cancelled.") from None

@@ -137,6 +137,13 @@ class Lifecycle:
         await job.alone(lambda: self._create(name, role, deployment), "starts")
 
     @deferred
+    async def start_created(self, name: str, job: Job) -> None:
+        """Start an agent that was made and then did not start, as a part of ``job``."""
+        async with self.held(name, job) as agent:
+            with agent.moving("starting"):
+                await job.alone(lambda: self._want_and_start(agent), "starts")
+
+    @deferred
     async def start(self, name: str, by: str) -> None:
         """See :class:`IAgents`."""
         async with self._operation("start", name, by) as (job, agent):

@@ -26,6 +26,7 @@ class Recovery:
 
     :param logged_in: takes up a login that came while no daemon watched for it.
     :param count_turns: counts what has ended before.
+    :ivar woken: who was told that it runs again.
     """
 
     _log = Logger()
@@ -49,6 +50,7 @@ class Recovery:
         self._jobs = jobs
         self._logged_in = logged_in
         self._count_turns = count_turns
+        self.woken: set[str] = set()
 
     @deferred
     async def run(self) -> None:
@@ -110,6 +112,7 @@ class Recovery:
                     await job.alone(
                         lambda: self._lifecycle.start_container(agent), "starts"
                     )
+            self.woken.add(agent.name)
         elif agent.row.wanted:
             # This daemon may run another claude, elsewhere, than the one before.
             await self._lifecycle.renew(agent)

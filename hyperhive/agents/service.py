@@ -158,6 +158,10 @@ class Agents:
         for agent in self._members:
             agent.recovered()
 
+    def woken_by_recovery(self, name: str) -> bool:
+        """Whether :meth:`recover` had to start an agent, and has told it so."""
+        return name in self._recovery.woken
+
     @deferred
     async def drain(self) -> None:
         """The daemon ends: let turns end, at most ``shutdown_timeout``, then interrupt them.

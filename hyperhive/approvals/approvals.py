@@ -47,8 +47,6 @@ from hyperhive.times import rfc3339
 
 #: What is noted of one that nobody decided in time.
 EXPIRED = "It expired: nobody decided it in time."
-#: How many decisions a daemon that dies can have left without their tag.
-_UNTAGGED = 10
 
 
 @frozen
@@ -96,8 +94,9 @@ class Approvals:
         """At start: show in the repos what a daemon that died had no time to."""
         for row in await self._database.read_in_thread(ApprovalTable.pending):
             await self._tag(row)
+        # As many as could have waited can have been denied in one go.
         for row in await self._database.read_in_thread(
-            lambda connection: ApprovalTable.decided(connection, _UNTAGGED)
+            lambda connection: ApprovalTable.decided(connection, MAX_APPROVALS)
         ):
             await self._tag(row)
 

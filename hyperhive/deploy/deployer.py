@@ -25,7 +25,15 @@ from zope.interface import implementer
 
 from hyperhive.agents.agent import Agent
 from hyperhive.agents.interfaces import Deployment
-from hyperhive.agents.jobs import INTERRUPTED, Ending, Job, JobQueue, ShuttingDown, wire
+from hyperhive.agents.jobs import (
+    REPEATABLE,
+    Ending,
+    Job,
+    JobQueue,
+    ShuttingDown,
+    interrupted,
+    wire,
+)
 from hyperhive.agents.notices import about, woken
 from hyperhive.agents.service import Agents
 from hyperhive.deferreds import deferred
@@ -42,7 +50,8 @@ from hyperhive.deploy.tags import deployed_id, deployed_tag
 from hyperhive.deploy.trees import check_shown
 from hyperhive.errors import BadRequest, NotFound, PublicError
 from hyperhive.messages.interfaces import IBroker, Notice
-from hyperhive.names import HIVE, OPERATOR, SYSTEM
+from hyperhive.names import HIVE, MANAGER, OPERATOR, SYSTEM
+from hyperhive.store.agents import AgentTable
 from hyperhive.store.approvals import ApprovalRow, ApprovalTable
 from hyperhive.store.database import Database
 from hyperhive.store.jobs import JobRow, JobTable
@@ -52,6 +61,13 @@ NOT_STARTED = (
     "The hive ended while it was started with this. It does not start with it, and "
     "goes on with what it had before."
 )
+#: What is said of an agent that was being made then, and does not start.
+NOT_BEGUN = (
+    "The hive ended while it was started for the first time, and it does not start. It "
+    "can be run again."
+)
+#: What is said where the daemon died between a destruction and what may come after it.
+KEPT = "It is destroyed. What it had is kept; if that was to go too, purge it."
 #: What a commit is recorded as that the hive itself makes for a new agent.
 FIRST = 0  # its id, which no approval has
 FIRST_COMMIT = "The configuration that every agent begins with"
@@ -170,12 +186,11 @@ class Deployer:
         await self._agents.lifecycle.when_begun()
         try:
             async with self._jobs.carrying_out(row) as job:
+                for ending in self._endings(row):
+                    job.at_end(ending)
                 if row.kind == "create":
-                    job.at_end(self._ending("spawned"))
-                    await self._agents.lifecycle.create(row.agent, "agent", job)
+                    await self._create(job)
                 else:
-                    job.at_end(self._ending("rebuilt"))
-                    job.at_end(woken(row.agent, "rebuilt", row.by))
                     await self._deploy(job)
         except PublicError:
             self._log.info("job {id} did not succeed", id=row.id)
@@ -274,7 +289,7 @@ class Deployer:
                 raise NotAgain(f"There is no job {id}.")
             if row.outcome not in ("failed", "interrupted", "cancelled"):
                 raise NotAgain(f"Job {id} is {wire(row)['state']}.")
-            if row.kind not in ("create", "rebuild"):
+            if row.kind not in REPEATABLE:
                 raise NotAgain(f"Ask for the {row.kind} of {row.agent} anew.")
             later = JobTable.later(connection, row)
             if later is not None:
@@ -333,27 +348,26 @@ class Deployer:
                 self._log.failure("job {id} could not be recovered", id=row.id)
         for name in self._agents.names():
             try:
-                await self._bring_in_line(name)
+                await self._catch_up(name)
             except PublicError as error:
                 self._log.error("{name}: {error}", name=name, error=error)
 
     async def _recover(self, row: JobRow) -> None:
-        happened = await self._happened(row)
-        if happened and row.kind == "rebuild":
-            if self._agents.status(row.agent).failed:
+        name, note = row.agent, None
+        outcome = "done" if await self._happened(row) else "interrupted"
+        if outcome == "interrupted":
+            note = interrupted(row.kind)
+        elif row.kind in REPEATABLE and self._agents.status(name).failed:
+            if row.kind == "rebuild":
                 await self._put_back(row)
                 return
-            await self._finish(row.agent)
-        event = "spawned" if row.kind == "create" else "rebuilt"
-        endings = [self._ending(event)] if row.kind in ("create", "rebuild") else []
-        if row.kind == "rebuild":
-            endings.append(woken(row.agent, "rebuilt", row.by))
-        await self._jobs.end_left_open(
-            row,
-            "done" if happened else "interrupted",
-            None if happened else INTERRUPTED,
-            endings,
-        )
+            outcome, note = "failed", NOT_BEGUN
+        elif row.kind == "rebuild":
+            await self._finish(name)
+        elif row.kind == "destroy" and await self._is_kept(name):
+            note = KEPT
+        endings = self._endings(row, self._agents.woken_by_recovery(name))
+        await self._jobs.end_left_open(row, outcome, note, endings)
 
     async def _put_back(self, row: JobRow) -> None:
         """The daemon died while it started: it does not, and goes on with what it had.
@@ -390,23 +404,49 @@ class Deployer:
                 await self._agents.lifecycle.deploy(agent, deployment, job)
 
     async def _happened(self, row: JobRow) -> bool:
-        exists = row.agent in self._agents.names()
-        if row.kind == "create":
-            return exists
-        if row.kind == "rebuild" and row.approval is not None and exists:
-            tag = self._agents.deployment(row.agent).tag
-            return tag is not None and deployed_id(tag) == row.approval
+        """Whether what a job was to bring about is so."""
+        name = row.agent
+        exists = name in self._agents.names()
+        match row.kind:
+            case "create":
+                return exists
+            case "rebuild" if exists and row.approval is not None:
+                tag = self._agents.deployment(name).tag
+                return tag is not None and deployed_id(tag) == row.approval
+            case "start":
+                return exists and self._agents.status(name).running
+            case "stop":
+                return exists and not self._agents.status(name).running
+            case "destroy":
+                return not exists
+            case "purge":
+                return not exists and not await self._is_kept(name)
         return False
 
+    async def _is_kept(self, name: str) -> bool:
+        return name in [one.name for one in await self._agents.tombstones()]
+
     # The steps.
+
+    async def _create(self, job: Job) -> None:
+        """Make a new agent, or start the one that an earlier try has made."""
+        name, lifecycle = job.row.agent, self._agents.lifecycle
+        if name in self._agents.names() and not self._agents.status(name).running:
+            tried = await self._database.read_in_thread(
+                lambda connection: _failed_creation(connection, name)
+            )
+            if tried:
+                await lifecycle.start_created(name, job)
+                return
+        await lifecycle.create(name, "agent", job)
 
     async def _redeploy(self, name: str, by: str) -> None:
         sha = self._agents.deployment(name).sha or await self._repos.create(
             name, self._builder.template(name), FIRST_COMMIT
         )
         async with self._jobs.job("rebuild", name, by, sha) as job:
-            job.at_end(self._ending("rebuilt"))
-            job.at_end(woken(name, "rebuilt", by))
+            for ending in self._endings(job.row):
+                job.at_end(ending)
             await self._deploy(job)
 
     async def _deploy(self, job: Job) -> None:
@@ -431,6 +471,8 @@ class Deployer:
 
     async def _deploy_held(self, job: Job, agent: Agent, sha: str) -> None:
         name, id = agent.name, job.row.approval
+        # The job before may have had no way to: this one is held against it.
+        await self._bring_in_line(name)
         running = self._agents.deployment(name)
         if id is None and running.sha not in (None, sha):
             job.log("Another commit was deployed meanwhile, built as it would be now.")
@@ -488,6 +530,20 @@ class Deployer:
             self._revision,
         )
 
+    def _endings(self, row: JobRow, awake: bool = False) -> list[Ending]:
+        """Who is told of a job's end: the manager, and once whom it has woken.
+
+        :param awake: the agent was told already that it runs.
+        """
+        name = row.agent
+        event = {"create": "spawned", "rebuild": "rebuilt"}.get(row.kind)
+        endings = [] if event is None else [self._ending(event)]
+        wakes = {"start": "started", "rebuild": "rebuilt"}.get(row.kind)
+        # Of a rebuild of its own the manager is told as of all others'.
+        if wakes is not None and not awake and (name != MANAGER or event is None):
+            endings.append(woken(name, wakes, row.by))
+        return endings
+
     def _ending(self, event: str) -> Ending:
         """What is written with a job's end: its approval's, and the manager's notice."""
 
@@ -503,6 +559,13 @@ class Deployer:
             return [about(event, row.agent, row.note, **more)]
 
         return ending
+
+
+def _failed_creation(connection: Connection, name: str) -> bool:
+    row = AgentTable.get(connection, name)
+    return row is not None and JobTable.failed_creation(
+        connection, name, row.created_at
+    )
 
 
 def _raise_unless_done(row: JobRow) -> None:

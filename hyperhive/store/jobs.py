@@ -10,11 +10,11 @@ from attrs import frozen
 class JobRow:
     """One job of the deploy queue. Times are POSIX seconds.
 
-    :param kind: ``create``, ``rebuild``, ``rollback``, ``start``, ``stop``,
-        ``restart`` or ``destroy``.
+    :param kind: ``create``, ``rebuild``, ``start``, ``stop``, ``restart``, ``destroy``
+        or ``purge``.
     :param by: who asked for it: ``operator``, ``manager`` or ``hive``.
     :param approval: the approval that it carries out.
-    :param sha: the commit that it deploys; of a rollback the one that it goes back to.
+    :param sha: the commit that it deploys.
     :param started_at: ``None`` while it waits.
     :param ended_at: ``None`` while it waits or runs.
     :param outcome: ``done``, ``failed``, ``cancelled``, or ``interrupted`` by the
@@ -78,6 +78,19 @@ class JobTable:
             (row.approval, row.id),
         ).fetchone()
         return None if found is None else int(found[0])
+
+    @staticmethod
+    def failed_creation(
+        connection: sqlite3.Connection, agent: str, created_at: float
+    ) -> bool:
+        """Whether an agent was made at that time by a job that then failed."""
+        found = connection.execute(
+            "SELECT 1 FROM jobs INDEXED BY jobs_by_agent "
+            "WHERE agent = ? AND kind = 'create' AND outcome = 'failed' "
+            "AND ? BETWEEN started_at AND ended_at",
+            (agent, created_at),
+        ).fetchone()
+        return found is not None
 
     @staticmethod
     def open(connection: sqlite3.Connection) -> list[JobRow]:

@@ -163,6 +163,13 @@ BROKER = (
         cache_read_tokens, cache_write_tokens, cost_usd
     ) WHERE ended_at IS NOT NULL;
     """,
+    """
+    CREATE INDEX approvals_decided ON approvals (resolved_at, id)
+        WHERE status <> 'pending';
+    CREATE INDEX jobs_by_agent ON jobs (agent, id);
+    CREATE INDEX jobs_by_approval ON jobs (approval, id) WHERE approval IS NOT NULL;
+    CREATE INDEX jobs_by_end ON jobs (ended_at) WHERE ended_at IS NOT NULL;
+    """,
 )
 
 EVENTS = (

@@ -568,6 +568,21 @@ class ExpiryTests(DecisionCase):
 class RecoveryTests(DecisionCase):
     """What a daemon that died had no time to show in the repos."""
 
+    def test_an_old_one_that_was_denied_last(self) -> None:
+        """However many came after it and were decided before."""
+        old = self.commit_asked(ref="a" * 40)
+        for number in range(MAX_APPROVALS):
+            self.clock.advance(1)
+            id = self.commit_asked(ref=f"{number:040x}")
+            self.successResultOf(self.approvals.approve(id, OPERATOR))
+        self.clock.advance(1)
+        self.successResultOf(self.approvals.deny(old, OPERATOR))
+        self.make()
+        self.successResultOf(self.approvals.recover())
+        self.assertEqual(
+            self.deployer.calls, [("tag_denied", "bob", old, "a" * 40, None)]
+        )
+
     def test_tags(self) -> None:
         """What waits is tagged again, and so are the last denials."""
         pending, denied, approved = (self.commit_asked(ref=char * 40) for char in "abc")

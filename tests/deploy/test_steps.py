@@ -102,7 +102,7 @@ class World:
     def __init__(
         self, layout: Layout, database: Database, driver: Any, fate: Fate
     ) -> None:
-        clock = Clock()
+        self.clock = clock = Clock()
         clock.advance(1_700_000_000)
         store: Any = Mortal(database, fate, "write")
         containers: Any = Mortal(driver, fate, "create", "start", "stop")
@@ -279,6 +279,10 @@ class StepCase(TestCase):
             for message in await world.broker.inbox("manager")
             if message.sender == "system"
         ]
+        self.woken = [
+            json.loads(message.body)["event"]
+            for message in await world.broker.inbox("bob")
+        ]
         statuses = await driver.statuses()
         return {
             "approval": approval.status,
@@ -302,6 +306,9 @@ class StepCase(TestCase):
             for after in (False, True):
                 database, driver, died = await self.die_at(sha, fatal, after)
                 state = await self.state(database, driver)
+                # What was stopped is told once why it runs again.
+                told = ["rebuilt"] if state["rebuilt"] == [True] else []
+                self.assertIn(self.woken, (told, ["started"]))
                 if not died:
                     return [*found, state]
                 found.append(state)

@@ -75,15 +75,15 @@ class ApprovalTableTests(TableCase):
         )
 
     def test_lists(self) -> None:
-        """What is pending, oldest first; what is decided, newest first; all of an agent."""
+        """What is pending, oldest first; what was decided last; all of an agent."""
         ids = [self.insert(agent).id for agent in ("bob", "al", "bob", "al", "bob")]
-        for id in (1, 4, 5):
-            ApprovalTable.resolve(self.connection, id, "approved", 20.0, "operator")
+        for id, at in ((1, 22.0), (4, 20.0), (5, 21.0)):
+            ApprovalTable.resolve(self.connection, id, "approved", at, "operator")
         self.assertEqual(ids, [1, 2, 3, 4, 5])
         for rows, expected in (
             (ApprovalTable.pending(self.connection), [2, 3]),
             (ApprovalTable.pending_of(self.connection, "bob"), [3]),
-            (ApprovalTable.decided(self.connection, 2), [5, 4]),
+            (ApprovalTable.decided(self.connection, 2), [1, 5]),
             (ApprovalTable.of_agent(self.connection, "bob"), [1, 3, 5]),
         ):
             self.assertEqual([row.id for row in rows], expected)
@@ -159,6 +159,7 @@ class ApprovalTableTests(TableCase):
             ("approvals_pending", lambda c: ApprovalTable.pending_of(c, "bob")),
             ("approvals_pending", lambda c: ApprovalTable.next_expiry(c)),
             ("approvals_by_agent", lambda c: ApprovalTable.of_agent(c, "bob")),
+            ("approvals_decided", lambda c: ApprovalTable.decided(c, 5)),
         ):
             plans = self.plans(work)
             self.assertTrue(any(index in plan for plan in plans), (index, plans))

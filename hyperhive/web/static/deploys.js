@@ -9,7 +9,7 @@ import { age, moment, took } from "./words.js";
 export const JOBS = 30; // that are kept
 export const FEW = 6; // that are shown at first, beside what is under way
 
-const AGAIN = new Set(["create", "rebuild", "rollback"]);
+const AGAIN = new Set(["create", "rebuild"]);
 const ENDED = new Set(["failed", "interrupted", "cancelled"]);
 const STATES = {
   waiting: "waits for its turn",
