@@ -1,6 +1,6 @@
 """One bare repo of the daemon's, and what it is asked and told by git's plumbing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from hyperhive.deploy.git import Git, GitError, Output
 from hyperhive.deploy.tags import FORMAT, Tag, parse_tags
 from hyperhive.deploy.trees import (
     MAX_LISTING,
+    SourceTree,
     TreeFile,
     check_path,
     check_sizes,
@@ -180,17 +181,20 @@ class AppliedRepo:
         check_sizes(files)
         return files
 
-    async def contents(self, files: Sequence[TreeFile]) -> dict[str, bytes]:
-        """What is in files, by their paths."""
+    async def tree(self, sha: str) -> SourceTree:
+        """All files of a commit, with what is in them."""
+        files = await self.files(sha)
         said = await self.run(
             *("cat-file", "--batch"),
             stdin="".join(f"{file.blob}\n" for file in files).encode(),
             limit=sum(file.size + 80 for file in files),
         )
         try:
-            return parse_batch(files, said.stdout)
+            contents = parse_batch(files, said.stdout)
         except ValueError as error:
             raise GitError(f"git cat-file says what it should not: {error}.") from None
+        programs = frozenset(file.path for file in files if file.executable)
+        return SourceTree(contents, programs)
 
     # Differences
 

@@ -120,7 +120,7 @@ class Deployer:
         name = self._agents.status(agent).name
         await self._catch_up(name)
         proposal = await self._repos.submit(name, commit_ref)
-        check_shown(await self._repos.files(name, proposal.sha))
+        check_shown(await self._repos.tree(name, proposal.sha))
         return proposal
 
     def tag_proposal(self, agent: str, approval: int, sha: str) -> Deferred[None]:
@@ -519,9 +519,9 @@ class Deployer:
         self, job: Job, name: str, role: str, sha: str, tag: str | None
     ) -> Deployment:
         await self._repos.check_follows_main(name, sha)
-        files = await self._repos.files(name, sha)
-        check_shown(files)
-        built = await self._builder.build(name, role, files, job.log)
+        tree = await self._repos.tree(name, sha)
+        check_shown(tree)
+        built = await self._builder.build(name, role, tree, job.log)
         return Deployment(
             sha,
             tag,

@@ -8,6 +8,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from hyperhive.deploy.trees import SourceTree
 from hyperhive.errors import Conflict, NotFound, PublicError
 from hyperhive.times import rfc3339
 
@@ -158,7 +159,7 @@ class IBuilder(Interface):
     def build(
         name: str,
         role: str,
-        files: Mapping[str, bytes],
+        tree: SourceTree,
         log: Callable[[str], None],
     ) -> Deferred[Built]:
         """Build an agent's configuration. What runs is not touched by it.
@@ -168,7 +169,7 @@ class IBuilder(Interface):
         until the agent's next one is built. One build at a time for an agent.
 
         :param role: ``agent`` or ``manager``.
-        :param files: all files of the repo, by relative path.
+        :param tree: all files of the repo.
         :param log: called with each line that the build says, bounded in length
             and in number.
         :raises BuildFailed: one of its kinds.

@@ -45,6 +45,7 @@ from hyperhive.deploy.interfaces import (
     NoSpace,
 )
 from hyperhive.deploy.nix_errors import explain, readable
+from hyperhive.deploy.trees import SourceTree, write_files
 from hyperhive.deploy.waiting import in_thread
 from hyperhive.lines import LineSplitter, LineTooLong
 from hyperhive.names import check_agent_name
@@ -128,7 +129,7 @@ class NixBuilder:
         self,
         name: str,
         role: str,
-        files: Mapping[str, bytes],
+        tree: SourceTree,
         log: Callable[[str], None],
     ) -> Built:
         """See :class:`IBuilder`."""
@@ -138,14 +139,12 @@ class NixBuilder:
                 f"nix can't build in {str(self._folder)!r}: choose a state folder whose "
                 "path has only letters, digits and / . _ + - in it."
             )
-        if ENTRY not in files:
+        if ENTRY not in tree.contents:
             raise EvalError(f"There is no file {ENTRY}.", ENTRY)
         flake = agent_flake(name, role, self._hive, host_platform())
-        tree = {f"{AGENT_FOLDER}/{path}": data for path, data in files.items()}
-        tree["flake.nix"] = flake.encode()
         folder = self._folder / "work" / f"{name}-{secrets.token_hex(8)}"
         try:
-            await in_thread(self._reactor, self._prepare, folder, tree)
+            await in_thread(self._reactor, self._prepare, folder, flake, tree)
             await self._run(self._command(folder, name), log)
         finally:
             await in_thread(self._reactor, shutil.rmtree, folder, True)
@@ -160,7 +159,7 @@ class NixBuilder:
         """Leads to the system that was built last, and keeps it on disk."""
         return self._folder / "built" / name
 
-    def _prepare(self, folder: Path, tree: Mapping[str, bytes]) -> None:
+    def _prepare(self, folder: Path, flake: str, tree: SourceTree) -> None:
         """Write what is to be built. Blocks: for a thread."""
         try:
             if not self._tidied:
@@ -168,7 +167,9 @@ class NixBuilder:
                 shutil.rmtree(self._folder / "work", ignore_errors=True)
                 self._tidied = True
             (self._folder / "built").mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_tree(folder, tree)
+            folder.mkdir(mode=0o700, parents=True)
+            (folder / "flake.nix").write_text(flake, "utf-8")
+            write_files(folder / AGENT_FOLDER, tree)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise NoSpace(f"{self._folder}: {error.strerror}.") from None
@@ -267,22 +268,6 @@ class _Listener:
             self._log(readable(line))
         elif self._left == 0:
             self._log(f"(more than {MAX_LINES} lines: the rest is not shown)")
-
-
-def write_tree(folder: Path, tree: Mapping[str, bytes]) -> None:
-    """Write files by their relative paths into a new folder, readable for its owner only.
-
-    :raises BuildFailed: for a path that leads out of the folder.
-    :raises OSError: as the file system does.
-    """
-    folder.mkdir(mode=0o700, parents=True)
-    for path, data in tree.items():
-        parts = path.split("/")
-        if "\0" in path or any(part in ("", ".", "..") for part in parts):
-            raise BuildFailed(f"{path[:200]!r} is not the path of a file in a repo.")
-        target = folder.joinpath(*parts)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target.write_bytes(data)
 
 
 def read_built(link: Path) -> Built:

@@ -41,7 +41,7 @@ from hyperhive.deploy.tags import (
     tag_object,
     tag_ref,
 )
-from hyperhive.deploy.trees import check_entry, programs, write_files
+from hyperhive.deploy.trees import SourceTree, check_entry
 from hyperhive.deploy.waiting import in_thread
 from hyperhive.deploy.workshop import Workshop
 from hyperhive.errors import BadRequest, Conflict, NotFound
@@ -347,21 +347,10 @@ class Repos:
         return Diff(base, sha, text, truncated, files)
 
     @deferred
-    async def files(self, name: str, sha: str) -> dict[str, bytes]:
-        """All files of a commit, by path."""
+    async def tree(self, name: str, sha: str) -> SourceTree:
+        """All files of a commit."""
         async with self._existing(name) as repo:
-            return await repo.contents(await repo.files(_checked_sha(sha)))
-
-    @deferred
-    async def export(self, name: str, sha: str, to: Path) -> None:
-        """Write all files of a commit into a new folder.
-
-        :raises Conflict: if the folder is there.
-        """
-        async with self._existing(name) as repo:
-            files = await repo.files(_checked_sha(sha))
-            contents = await repo.contents(files)
-        await on_disk(self._reactor, write_files, to, contents, programs(files))
+            return await repo.tree(_checked_sha(sha))
 
     @deferred
     async def log(self, name: str, limit: int = 50) -> list[Commit]:

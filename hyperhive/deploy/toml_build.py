@@ -8,6 +8,7 @@ from zope.interface import implementer
 from hyperhive.agents.config import AgentConfig, ConfigError, default_toml
 from hyperhive.deferreds import deferred
 from hyperhive.deploy.interfaces import Built, EvalError, IBuilder
+from hyperhive.deploy.trees import SourceTree
 from hyperhive.names import check_agent_name
 
 #: The file that an agent's repo begins with.
@@ -35,14 +36,14 @@ class TomlBuilder:
         self,
         name: str,
         role: str,
-        files: Mapping[str, bytes],
+        tree: SourceTree,
         log: Callable[[str], None],
     ) -> Built:
         """See :class:`IBuilder`. Other files of the repo mean nothing here."""
-        if ENTRY not in files:
+        if ENTRY not in tree.contents:
             raise EvalError(f"There is no file {ENTRY}.", ENTRY)
         try:
-            config = AgentConfig.from_toml(files[ENTRY].decode())
+            config = AgentConfig.from_toml(tree.contents[ENTRY].decode())
         except UnicodeDecodeError:
             raise EvalError(f"{ENTRY} is not text in UTF-8.", ENTRY) from None
         except ConfigError as error:

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -46,6 +46,18 @@ class TreeFile:
     blob: str
     size: int
     executable: bool = False
+
+
+@frozen
+class SourceTree:
+    """All files of a commit.
+
+    :param contents: by path, as :func:`check_path` takes them.
+    :param programs: the paths of those that can be executed.
+    """
+
+    contents: Mapping[str, bytes]
+    programs: frozenset[str] = frozenset()
 
 
 def parse_listing(listing: bytes) -> list[TreeFile]:
@@ -130,29 +142,25 @@ def check_entry(files: Sequence[TreeFile], entry: str) -> None:
         )
 
 
-def check_shown(contents: Mapping[str, bytes]) -> None:
-    """Check that what configures an agent can be shown: git shows no text with a NUL.
+def check_shown(tree: SourceTree) -> None:
+    """Check that all that configures an agent can be shown: git shows no text with a NUL.
 
     Of such a file the operator would see only that it differs, and Nix reads it all
-    the same.
+    the same, whatever it is called.
 
     :raises UnfitCommit:
     """
-    for path, data in contents.items():
-        if path.endswith((".nix", ".toml")) and b"\0" in data:
+    for path, data in tree.contents.items():
+        if b"\0" in data:
             raise UnfitCommit(
-                f"{quoted(path)} holds a NUL byte: what it says can't be shown."
+                f"{quoted(path)} holds a NUL byte: what it says can't be shown. Keep "
+                "what is no text out of the repo, and have Nix fetch it by its hash."
             )
 
 
 def too_many() -> TooMuch:
     """What is said of a commit with more files than are counted."""
     return TooMuch(f"The commit has more than {MAX_FILES} files, which are the most.")
-
-
-def programs(files: Iterable[TreeFile]) -> list[str]:
-    """The paths of those that can be executed."""
-    return [file.path for file in files if file.executable]
 
 
 def parse_batch(files: Sequence[TreeFile], output: bytes) -> dict[str, bytes]:
@@ -171,14 +179,11 @@ def parse_batch(files: Sequence[TreeFile], output: bytes) -> dict[str, bytes]:
     return contents
 
 
-def write_files(
-    folder: Path, contents: Mapping[str, bytes], executable: Iterable[str] = ()
-) -> None:
+def write_files(folder: Path, tree: SourceTree) -> None:
     """Write files into a new folder. Blocks: for a thread.
 
     What could not be written in full is removed.
 
-    :param contents: by path, as :func:`check_path` takes them.
     :raises Conflict: if the folder is there.
     :raises OSError: as the file system does.
     """
@@ -189,21 +194,18 @@ def write_files(
             f"{folder} is there already; only a new one is written."
         ) from None
     try:
-        add_files(folder, contents, executable)
+        add_files(folder, tree)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def add_files(
-    folder: Path, contents: Mapping[str, bytes], executable: Iterable[str] = ()
-) -> None:
+def add_files(folder: Path, tree: SourceTree) -> None:
     """Write files into a folder that has none of them. Blocks: for a thread."""
-    programs = frozenset(executable)
-    for path, content in contents.items():
+    for path, content in tree.contents.items():
         target = folder.joinpath(*check_path(path.encode()).split("/"))
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        mode = 0o755 if path in programs else 0o644
+        mode = 0o755 if path in tree.programs else 0o644
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with open(os.open(target, flags, mode), "wb") as file:
             file.write(content)

@@ -16,7 +16,7 @@ from hyperhive.deploy.applied import MAIN, NONE, AppliedRepo
 from hyperhive.deploy.disk import DiskTrouble, on_disk, put_in_place
 from hyperhive.deploy.git import Git
 from hyperhive.deploy.removal import remove_tree
-from hyperhive.deploy.trees import add_files, programs
+from hyperhive.deploy.trees import add_files
 from hyperhive.names import MANAGER
 
 
@@ -66,8 +66,7 @@ class Workshop:
         folder = self.new()
         await self._init(folder)
         inner = AppliedRepo(self._git, folder / ".git")
-        files = await applied.files(main)
-        contents = await applied.contents(files)
+        tree = await applied.tree(main)
 
         def fill() -> None:
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,7 +74,7 @@ class Workshop:
                 applied.path / "objects", inner.path / "objects", dirs_exist_ok=True
             )
             # Not by git's checkout, which heeds what the files say of each other.
-            add_files(folder, contents, programs(files))
+            add_files(folder, tree)
             with open(inner.path / "config", "a", encoding="utf-8") as config:
                 config.write(_proposed_config(url))
 

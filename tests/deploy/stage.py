@@ -119,6 +119,10 @@ class Stage(TestCase):
             f"{script}\ngit add -A\ngit commit -qm change\ngit rev-parse HEAD"
         )
 
+    async def files(self, name: str, sha: str) -> dict[str, bytes]:
+        """What is in a commit's files, by path."""
+        return dict((await self.repos.tree(name, sha)).contents)
+
     async def refused(self, waiting: Any, *kinds: type[Exception]) -> str:
         """What is said by what must fail."""
         error = await self.assertFailure(waiting, *kinds)

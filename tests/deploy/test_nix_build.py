@@ -25,6 +25,7 @@ from hyperhive.deploy.interfaces import (
     IBuilder,
 )
 from hyperhive.deploy.nix_build import NixBuilder
+from hyperhive.deploy.trees import SourceTree, UnfitCommit
 from tests.nixos.support import Nix, missing
 
 #: A module whose system is what a shell makes of ``script``.
@@ -78,6 +79,7 @@ class NixTestCase(TestCase):
         self.folder = self.nix.folder / "builder"
         self.stub = ("--override-input", "hyperhive/nixpkgs", f"path:{self.nix.stub}")
         self.said: list[str] = []
+        self.programs: frozenset[str] = frozenset()
         self._awaited: list[tuple[str, Deferred[None]]] = []
         self.builder = self.make()
 
@@ -122,7 +124,8 @@ class NixTestCase(TestCase):
             self.assertEqual(list(work.iterdir()) if work.exists() else [], [])
             return result
 
-        build = self.builder.build(name, "agent", files, self.hear)
+        tree = SourceTree(files, self.programs)
+        build = self.builder.build(name, "agent", tree, self.hear)
         return build.addBoth(nothing_left)
 
     async def refused(
@@ -222,10 +225,20 @@ class BuiltTests(NixTestCase):
         self.assertEqual(config["environment"], {"TEXT": "text"})
 
     @deferred
+    async def test_programs(self) -> None:
+        """What can be executed in the repo can be, where it is built."""
+        files = {**scripted("${./run}; exit 1"), "run": b"#!/bin/sh\necho it ran\n"}
+        self.programs = frozenset({"run"})
+        await self.refused(files, BuildError)
+        self.assertIn("it ran", "\n".join(self.said))
+
+    @deferred
     async def test_manager(self) -> None:
         """The manager's system extends the manager's configuration."""
         files = self.builder.template("hm1nd")
-        built = await self.builder.build("hm1nd", "manager", files, self.hear)
+        built = await self.builder.build(
+            "hm1nd", "manager", SourceTree(files), self.hear
+        )
         assert built.system is not None
         self.assertTrue(built.system.name.endswith("nixos-system-hm1nd"))
 
@@ -460,7 +473,8 @@ class RefusedTests(NixTestCase):
     async def test_paths_that_lead_out(self) -> None:
         """No file is written outside of the build's folder."""
         for path in ("../out", "a/../../out", "/out", "a//b", "a\0"):
-            await self.refused({"agent.nix": b"{ }", path: b""}, BuildFailed)
+            build = self.build({"agent.nix": b"{ }", path: b""})
+            await self.assertFailure(build, UnfitCommit)
         self.assertEqual(list(self.folder.rglob("out")), [])
 
     @deferred

@@ -9,12 +9,12 @@ from twisted.internet.defer import CancelledError, gatherResults
 from hyperhive.containers.process import ProcessDriver
 from hyperhive.deploy import workshop
 from hyperhive.deploy.diffs import MAX_DIFF, ChangedFile
-from hyperhive.deploy.disk import DiskTrouble, put_in_place
+from hyperhive.deploy.disk import put_in_place
 from hyperhive.deploy.fetch import UnknownCommit
 from hyperhive.deploy.git import GitError
 from hyperhive.deploy.repos import NoSuchRepo, NothingNew, NotOnMain, Proposal
 from hyperhive.deploy.tags import MAX_NOTE, TagTaken
-from hyperhive.errors import BadRequest, Conflict
+from hyperhive.errors import BadRequest
 from hyperhive.names import MANAGER, InvalidName
 from tests.deploy.stage import ENTRY, NOW, TEMPLATE, Stage, git, tree
 
@@ -25,7 +25,7 @@ class CreateTests(Stage):
     async def test_made(self) -> None:
         """Both have the files, in one commit; the manager's says where the other is."""
         self.assertEqual(git(self.applied, "rev-parse", "main"), self.first)
-        self.assertEqual(await self.repos.files("bob", self.first), TEMPLATE)
+        self.assertEqual(await self.files("bob", self.first), TEMPLATE)
         self.assertEqual(tree(self.proposed), TEMPLATE)
         self.assertEqual(await self.inside("git rev-parse HEAD"), self.first)
         self.assertEqual(await self.inside("git status --porcelain"), "")
@@ -104,7 +104,7 @@ class CreateTests(Stage):
         """Files with quotes and with bytes of any value begin a repo as they are."""
         files = {ENTRY: bytes(range(256)), 'a "quoted" näme/ x': b""}
         sha = await self.repos.create("carol", files, "Erste\n\nÄ")
-        self.assertEqual(await self.repos.files("carol", sha), files)
+        self.assertEqual(await self.files("carol", sha), files)
 
     async def test_manager_itself(self) -> None:
         """The manager has repos too."""
@@ -125,7 +125,7 @@ class CreateTests(Stage):
             self.repos.main("carol"),
             self.repos.submit("carol", self.first),
             self.repos.tags("carol"),
-            self.repos.files("carol", self.first),
+            self.repos.tree("carol", self.first),
         ):
             self.assertIn("carol", await self.refused(waiting, NoSuchRepo))
 
@@ -167,7 +167,7 @@ class SubmitTests(Stage):
         self.assertEqual(
             git(self.applied, "rev-parse", f"refs/hive/fetched/{sha}"), sha
         )
-        files = await self.repos.files("bob", sha)
+        files = await self.files("bob", sha)
         self.assertEqual(files[ENTRY], b'model = "haiku"\nx = 1\n')
         self.assertEqual(await self.repos.main("bob"), self.first)
         self.assert_tidy()
@@ -237,7 +237,7 @@ class SubmitTests(Stage):
         await self.repos.check_follows_main("bob", rebased)
         await self.repos.advance("bob", rebased)
         self.assertEqual(
-            set(await self.repos.files("bob", rebased)),
+            set(await self.files("bob", rebased)),
             {ENTRY, "notes/read.me", "one", "two"},
         )
 
@@ -254,7 +254,7 @@ class SubmitTests(Stage):
         sha = await self.commit("echo 'x = 1' >>agent.toml")
         await self.repos.submit("bob", sha)
         await self.repos.tag("bob", "proposal", 1, sha)
-        before = await self.repos.files("bob", sha)
+        before = await self.files("bob", sha)
         for script in (
             "echo 'x = 2' >>agent.toml; git commit -q --amend -a -m other",
             f"git reset -q --hard {self.first}; git reflog expire --expire=now --all\n"
@@ -266,7 +266,7 @@ class SubmitTests(Stage):
             if not self.proposed.exists():
                 break
         git(self.applied, "gc", "--prune=now", "--quiet")
-        self.assertEqual(await self.repos.files("bob", sha), before)
+        self.assertEqual(await self.files("bob", sha), before)
         self.assertEqual([tag.sha for tag in await self.repos.tags("bob")], [sha])
         self.assert_tidy()
 
@@ -275,7 +275,7 @@ class SubmitTests(Stage):
         sha = await self.commit("echo 'x = 1' >>agent.toml")
         await self.repos.submit("bob", sha)
         git(self.applied, "gc", "--prune=now", "--quiet")
-        self.assertIn(b"x = 1", (await self.repos.files("bob", sha))[ENTRY])
+        self.assertIn(b"x = 1", (await self.files("bob", sha))[ENTRY])
 
     async def test_all_at_once(self) -> None:
         """Operations on one repo take turns."""
@@ -298,7 +298,7 @@ class SubmitTests(Stage):
             other = self.repos.submit("bob", good)
             await self.repos.tag("bob", "approved", 1, good)
             self.assertEqual(await self.repos.main("bob"), self.first)
-            self.assertIn(b"x = 1", (await self.repos.files("bob", good))[ENTRY])
+            self.assertIn(b"x = 1", (await self.files("bob", good))[ENTRY])
             self.assertFalse(waiting.called)
             self.assertFalse(other.called)
             waiting.cancel()
@@ -429,7 +429,7 @@ class OutcomeTests(Stage):
         self.assertEqual(await self.repos.main("bob"), self.sha)
         git(self.applied, "gc", "--prune=now", "--quiet")
         await self.repos.advance("bob", made)
-        self.assertEqual(await self.repos.files("bob", made), TEMPLATE)
+        self.assertEqual(await self.files("bob", made), TEMPLATE)
         self.assertEqual(
             [(one.sha, one.author) for one in await self.repos.log("bob")],
             [(made, "hyperhive"), (self.sha, "hm1nd"), (self.first, "hyperhive")],
@@ -516,33 +516,17 @@ class ContentTests(Stage):
         self.assertTrue(diff.truncated)
         self.assertLessEqual(len(diff.text), MAX_DIFF)
 
-    async def test_disk_trouble(self) -> None:
-        """What can't be written is said, with where."""
-        folder = self.base / "nowhere" / "out"
-        said = await self.refused(
-            self.repos.export("bob", self.first, folder), DiskTrouble
-        )
-        self.assertEqual(said, f"{folder}: No such file or directory.")
-
-    async def test_export(self) -> None:
-        """A commit's files come into a new folder as they are in it."""
+    async def test_tree(self) -> None:
+        """A commit's files are known with what is in them, and which are programs."""
         sha = await self.commit(
             "printf '#!/bin/sh\\n' >run; chmod 755 run; mkdir -p a/b; echo c >a/b/c"
         )
         await self.repos.submit("bob", sha)
-        folder = self.base / "out"
-        await self.repos.export("bob", sha, folder)
+        found = await self.repos.tree("bob", sha)
         self.assertEqual(
-            tree(folder),
-            {**TEMPLATE, "run": b"#!/bin/sh\n", "a/b/c": b"c\n"},
+            found.contents, {**TEMPLATE, "run": b"#!/bin/sh\n", "a/b/c": b"c\n"}
         )
-        self.assertTrue(os.access(folder / "run", os.X_OK))
-        self.assertFalse(os.access(folder / ENTRY, os.X_OK))
-        await self.refused(self.repos.export("bob", sha, folder), Conflict)
-        target = self.base / "link"
-        target.symlink_to(self.home)
-        await self.refused(self.repos.export("bob", sha, target), Conflict)
-        self.assertEqual(os.listdir(self.home), [])
+        self.assertEqual(found.programs, {"run"})
 
 
 class ProcessTests(Stage):
@@ -562,5 +546,5 @@ class ProcessTests(Stage):
         sha = await self.inside("git rev-parse HEAD")
         await self.repos.submit("bob", sha)
         await self.repos.advance("bob", sha)
-        self.assertIn("other", await self.repos.files("bob", sha))
+        self.assertIn("other", await self.files("bob", sha))
         self.assert_tidy()

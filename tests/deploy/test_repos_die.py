@@ -71,7 +71,7 @@ class CrashTests(Stage):
         async for _ in self.kill_at_each_step("create"):
             self.repos = self.make_repos()
             made = await self.repos.create("bob", TEMPLATE, "The first commit")
-            self.assertEqual(await self.repos.files("bob", made), TEMPLATE)
+            self.assertEqual(await self.files("bob", made), TEMPLATE)
             self.assertEqual(await self.inside("git rev-parse HEAD"), made)
             self.assertEqual(await self.inside("git status --porcelain"), "")
             self.assert_tidy()
@@ -87,7 +87,7 @@ class CrashTests(Stage):
             self.assert_tidy()
             await self.repos.submit("bob", sha)
             git(self.applied, "gc", "--prune=now", "--quiet")
-            self.assertIn(b"x = 1", (await self.repos.files("bob", sha))[ENTRY])
+            self.assertIn(b"x = 1", (await self.files("bob", sha))[ENTRY])
             git(self.applied, "update-ref", "-d", pinned)
             git(self.applied, "gc", "--prune=now", "--quiet")
 
@@ -189,7 +189,7 @@ class CrashTests(Stage):
         self.repos = self.make_repos()
         await self.repos.submit("bob", sha)
         git(self.applied, "gc", "--prune=now", "--quiet")
-        self.assertIn(b"x = 1", (await self.repos.files("bob", sha))[ENTRY])
+        self.assertIn(b"x = 1", (await self.files("bob", sha))[ENTRY])
         self.assert_tidy()
 
     async def test_packs_do_not_pile_up(self) -> None:
@@ -203,6 +203,4 @@ class CrashTests(Stage):
         self.assertEqual(await self.repos.main("bob"), self.first)
         self.assertEqual(len(list(self.applied.glob("objects/pack/*.pack"))), 1)
         for n, sha in enumerate(shas):
-            self.assertIn(
-                f"\n{n}\n".encode(), (await self.repos.files("bob", sha))[ENTRY]
-            )
+            self.assertIn(f"\n{n}\n".encode(), (await self.files("bob", sha))[ENTRY])

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from hyperhive.agents.config import AgentConfig
 from hyperhive.deploy.interfaces import Built, EvalError, IBuilder
 from hyperhive.deploy.toml_build import TomlBuilder
+from hyperhive.deploy.trees import SourceTree
 
 
 class TomlBuilderTests(SynchronousTestCase):
@@ -18,12 +19,13 @@ class TomlBuilderTests(SynchronousTestCase):
 
     def build(self, files: dict[str, bytes]) -> Built:
         return self.successResultOf(
-            self.builder.build("bob", "agent", files, self.said.append)
+            self.builder.build("bob", "agent", SourceTree(files), self.said.append)
         )
 
     def refused(self, files: dict[str, bytes]) -> EvalError:
         failure = self.failureResultOf(
-            self.builder.build("bob", "agent", files, self.said.append), EvalError
+            self.builder.build("bob", "agent", SourceTree(files), self.said.append),
+            EvalError,
         )
         error = failure.value
         assert isinstance(error, EvalError)

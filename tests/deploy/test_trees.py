@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from hyperhive.deploy.trees import (
+    SourceTree,
     TreeFile,
     UnfitCommit,
     check_path,
@@ -109,11 +110,12 @@ class ShownTests(SynchronousTestCase):
     """What the operator would not be shown."""
 
     def test_bytes(self) -> None:
-        """A NUL makes git take a configuration for no text; pictures may hold it."""
-        for path in ("agent.nix", "lib/more.nix", "agent.toml"):
-            error = self.assertRaises(UnfitCommit, check_shown, {path: b"# \0\nx"})
-            self.assertIn("NUL", str(error))
-        check_shown({"agent.nix": b"{ }", "logo.png": b"\x89PNG\0"})
+        """A NUL makes git take a file for no text; Nix imports one of any name."""
+        for path in ("agent.nix", "lib/more.nix", "agent.toml", "logo.png"):
+            tree = SourceTree({"ok": b"{ }", path: b"# \0\nx"})
+            error = self.assertRaises(UnfitCommit, check_shown, tree)
+            self.assertIn(f"{path!r} holds a NUL", str(error))
+        check_shown(SourceTree({"agent.nix": b"{ }", "odd": b"\xff\x01"}))
 
 
 class WriteTests(SynchronousTestCase):
@@ -123,18 +125,30 @@ class WriteTests(SynchronousTestCase):
         self.base = new_folder()
         self.addCleanup(shutil.rmtree, self.base)
 
+    def test_programs(self) -> None:
+        """Files come as they are in the commit, each in its folder."""
+        folder = self.base / "new"
+        write_files(
+            folder, SourceTree({"a/run": b"x", "a/b": b"y"}, frozenset({"a/run"}))
+        )
+        self.assertEqual((folder / "a/run").read_bytes(), b"x")
+        self.assertTrue(os.access(folder / "a/run", os.X_OK))
+        self.assertFalse((folder / "a/b").stat().st_mode & 0o111)
+
     def test_only_new(self) -> None:
         """Nothing that is there is touched."""
         (self.base / "there").mkdir()
         (self.base / "link").symlink_to(self.base / "there")
         for name in ("there", "link"):
-            self.assertRaises(Conflict, write_files, self.base / name, {"a": b"x"})
+            folder = self.base / name
+            self.assertRaises(Conflict, write_files, folder, SourceTree({"a": b"x"}))
         self.assertEqual(os.listdir(self.base / "there"), [])
 
     def test_nothing_in_part(self) -> None:
         """If one can't be written, none stays."""
         for files in ({"a": b"", "a/b": b""}, {"ok": b"", "../out": b""}):
             folder = self.base / "new"
-            self.assertRaises((OSError, UnfitCommit), write_files, folder, files)
+            tree = SourceTree(files)
+            self.assertRaises((OSError, UnfitCommit), write_files, folder, tree)
             self.assertFalse(folder.exists())
         self.assertEqual(os.listdir(self.base), [])

@@ -62,9 +62,8 @@ class ProgramTests(Stage):
         await self.repos.submit("bob", sha)
         await self.repos.tag("bob", "failed", 1, sha, "note")
         diff = await self.repos.diff("bob", self.first, sha)
-        await self.repos.files("bob", sha)
+        await self.files("bob", sha)
         await self.repos.advance("bob", sha)
-        await self.repos.export("bob", sha, self.base / f"out-{sha}")
         await self.repos.rolled_back("bob", self.first)
         await self.repos.log("bob")
         await self.inside("rm -rf /agents/bob")
@@ -145,7 +144,7 @@ class ProgramTests(Stage):
         self.mark.unlink()
         text = await self.deploy(shas[1])
         self.assertIn(f"\n+{content}+{content}", text)
-        written = (self.base / f"out-{shas[1]}" / ENTRY).read_text()
+        written = (await self.files("bob", shas[1]))[ENTRY].decode()
         self.assertEqual(written, 'model = "haiku"\n' + content + content)
         self.assertEqual((self.proposed / ENTRY).read_text(), written)
 
@@ -155,7 +154,7 @@ class ProgramTests(Stage):
         other = await self.commit("echo 'x = 2' >>agent.toml")
         await self.inside(f"git replace {sha} {other}")
         await self.repos.submit("bob", sha)
-        files = await self.repos.files("bob", sha)
+        files = await self.files("bob", sha)
         self.assertEqual(files[ENTRY], TEMPLATE[ENTRY] + b"x = 1\n")
 
 
@@ -229,7 +228,7 @@ class ElsewhereTests(Stage):
         await self.inside("rm -rf /agents/bob")
         await self.repos.remove("carol")
         git(self.applied, "fsck", "--strict", "--connectivity-only")
-        self.assertEqual(await self.repos.files("bob", sha), {ENTRY: b"carol's"})
+        self.assertEqual(await self.files("bob", sha), {ENTRY: b"carol's"})
 
     async def test_no_repo(self) -> None:
         """Without a repo there, none is looked for further up."""
@@ -319,7 +318,7 @@ class ContentTests(Stage):
         await self.assert_refused(sha, "together", str(8 * MAX_FILE))
         sha = await self.commit("rm 8")
         await self.repos.submit("bob", sha)
-        self.assertEqual(len((await self.repos.files("bob", sha))["7"]), MAX_FILE)
+        self.assertEqual(len((await self.files("bob", sha))["7"]), MAX_FILE)
 
     async def test_huge_history(self) -> None:
         """What is too large packed is refused, wherever in the history it lies."""
@@ -338,7 +337,7 @@ class ContentTests(Stage):
             f"mkdir m; cd m; seq {MAX_FILES - 2} | xargs touch; cd .."
         )
         self.assertEqual(len((await self.repos.submit("bob", sha)).files), MAX_FILES)
-        self.assertEqual(len(await self.repos.files("bob", sha)), MAX_FILES)
+        self.assertEqual(len(await self.files("bob", sha)), MAX_FILES)
         sha = await self.commit("touch m/more")
         said = await self.refused(self.repos.submit("bob", sha), TooMuch)
         self.assertIn(str(MAX_FILES), said)
