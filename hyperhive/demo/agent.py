@@ -364,8 +364,11 @@ def _propose(turn: Turn, rest: str) -> None:
     script = (
         f"cd /agents/{name} && git fetch -q applied && "
         "git checkout -qB main applied/main && "
-        f"{{ printf '%s\\n' {shlex.quote(text)}; grep -v '^{key} *=' agent.toml; }} > new && "
-        "mv new agent.toml && git add agent.toml && "
+        f"line={shlex.quote(text)} && if [ -e agent.nix ]; then file=agent.nix && "
+        f"{{ grep -v '^  hyperhive.{key} *=' $file | sed '$d' && "
+        "printf '  hyperhive.%s;\\n}\\n' \"$line\"; } > new; else file=agent.toml && "
+        f"{{ printf '%s\\n' \"$line\"; grep -v '^{key} *=' $file; }} > new; fi && "
+        "mv new $file && git add $file && "
         f"git commit -qm 'Set {key}' && git rev-parse HEAD"
     )
     commit = _shell(turn, script).strip()

@@ -51,9 +51,17 @@ class HiveTests(SynchronousTestCase):
         said = []
         with closing(self.hive.events("turn", "stream")) as events:
             message = self.hive.send("bob", body)
-            while (event := events.next())["kind"] != "turn_end":
+            start = events.until(
+                lambda event: (
+                    event["kind"] == "turn_start" and event.get("id") == message
+                )
+            )
+            of_bob = (one for one in iter(events.next, None) if one["agent"] == "bob")
+            for event in of_bob:
+                if event["kind"] == "turn_end":
+                    break
                 said.append(json.dumps(event))
-        self.assertIn(message, [one["id"] for one in self.hive.inbox("bob")])
+        self.assertEqual(event["turn"], start["turn"])
         return event, "\n".join(said)
 
     def test_hive_turns(self) -> None:
@@ -86,3 +94,36 @@ class HiveTests(SynchronousTestCase):
                 )
             )
         self.assertEqual(self.hive.inbox()[-1]["body"], "again")
+
+    def model(self) -> str:
+        """Which model bob's claude was started with."""
+        _, said = self.turn("!tool Bash tr '\\0' ' ' </proc/$PPID/cmdline")
+        return said.partition("--model ")[2].partition(" ")[0]
+
+    def proposed(self, line: str) -> dict[str, Any]:
+        """The approval that waits when the manager has proposed a change of bob."""
+        with closing(self.hive.events("approval")) as events:
+            self.hive.send("manager", f"!propose bob {line}")
+            event = events.until(lambda event: event["kind"] == "approval_added")
+        return dict(event["approval"])
+
+    def test_hive_governed(self) -> None:
+        """A module is proposed, shown, approved, built, and booted; and so is the way back."""
+        self.hive.do(cmd="set_paused", name="hm1nd", paused=False)
+        before = self.model()
+        approval = self.proposed('model = "opus"')
+        shown = self.hive.do(cmd="approval", id=approval["id"], against="running")
+        self.assertIn('+  hyperhive.model = "opus";', shown["diff"]["text"])
+        self.assertEqual(self.model(), before)
+        self.hive.do(cmd="approve", id=approval["id"])
+        self.assertEqual(self.model(), "opus")
+        bad = self.proposed('modle = "sonnet"')
+        said = self.hive.ask(cmd="approve", id=bad["id"])
+        self.assertFalse(said["ok"])
+        self.assertIn("modle", said["error"])
+        self.assertEqual(self.model(), "opus")
+        self.hive.do(cmd="rebuild", name="bob")
+        self.assertEqual(self.model(), "opus")
+        first = self.hive.do(cmd="deployments", name="bob")["deployments"][-1]
+        self.hive.do(cmd="rollback", name="bob", id=first["id"])
+        self.assertEqual(self.model(), before)

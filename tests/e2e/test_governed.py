@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from contextlib import closing
 from typing import Any
 
 from tests.daemon import LIMIT
@@ -90,6 +91,19 @@ class GovernedTestCase(ClaudeTestCase):
         )
 
 
+def texts(messages: list[dict[str, Any]]) -> list[str]:
+    """What the messages of a request say, a block each."""
+    return [
+        block.get("text", "")
+        for message in messages
+        for block in (
+            [{"text": message["content"]}]
+            if isinstance(message["content"], str)
+            else message["content"]
+        )
+    ]
+
+
 class GovernedTests(GovernedTestCase):
     """From a proposal to what runs, and back."""
 
@@ -106,6 +120,30 @@ class GovernedTests(GovernedTestCase):
             if one["from"] == "system"
         ]
 
+    def decide(self, approval: int) -> "subprocess.CompletedProcess[str]":
+        """Approve by the CLI, and wait until the manager's claude has heard all of it."""
+        with closing(self.hive.events("message")) as events:
+            done = self.hive.cli("approve", str(approval))
+            waiting = {
+                one["id"]
+                for one in self.hive.inbox("manager")
+                if one["state"] != "done"
+            }
+            while waiting:
+                event = events.next()
+                if event["kind"] == "message_done":
+                    waiting.discard(event["id"])
+        return done
+
+    def heard(self, *words: str) -> bool:
+        """Whether the manager's claude was given a message with all these words in it."""
+        return any(
+            all(word in text for word in words)
+            for one in self.api.inferences()
+            if "You are `hm1nd`" in json.dumps(one["body"].get("system"))
+            for text in texts(one["body"]["messages"])
+        )
+
     def test_a_change(self) -> None:
         """Proposed, shown, approved, built, running; then a bad one; then back."""
         self.assertIn("haiku", self.model())
@@ -115,8 +153,12 @@ class GovernedTests(GovernedTestCase):
         self.assertIn('+model = "sonnet"', shown["diff"]["text"])
         self.assertIn("haiku", self.model())
 
-        done = self.hive.cli("approve", str(approval["id"]))
+        done = self.decide(approval["id"])
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(self.heard('"event": "approval_resolved"', '"approved"'))
+        self.assertTrue(
+            self.heard('"event": "rebuilt"', '"ok": true', approval["fetched_sha"])
+        )
         self.assertIn("sonnet", self.model())
         self.assertEqual(
             self.hive.status("bob")["deployed_sha"], approval["fetched_sha"]
@@ -130,8 +172,9 @@ class GovernedTests(GovernedTestCase):
         )
 
         bad = self.propose('modle = "opus"\n')
-        refused = self.hive.cli("approve", str(bad["id"]))
+        refused = self.decide(bad["id"])
         self.assertEqual(refused.returncode, 1, refused.stdout)
+        self.assertTrue(self.heard('"event": "rebuilt"', '"ok": false', "modle"))
         self.assertIn("modle", refused.stderr)
         failed = self.told()[-1]
         self.assertEqual((failed["event"], failed["ok"]), ("rebuilt", False))
