@@ -53,8 +53,10 @@ from hyperhive.deferreds import deferred
 from hyperhive.deploy.deployer import Deployer
 from hyperhive.deploy.fetch import ContainerGit
 from hyperhive.deploy.interfaces import IBuilder
+from hyperhive.deploy.left_open import LeftOpen
 from hyperhive.deploy.nix_build import NixBuilder
 from hyperhive.deploy.repos import Repos
+from hyperhive.deploy.steps import Steps
 from hyperhive.deploy.toml_build import TomlBuilder
 from hyperhive.errors import PublicError
 from hyperhive.mcp.sockets import McpSockets
@@ -281,8 +283,9 @@ class Hive(Service):
             reactor, driver, lambda: launcher.spec(manager), layout
         )
         repos = Repos(reactor, layout, container, builder.entry)
-        deployer = Deployer(repos, builder, agents, jobs, broker, database, __version__)
-        agents.lifecycle.provision = deployer.provision
+        steps = Steps(repos, builder, agents, jobs, __version__)
+        deployer = Deployer(steps, repos, agents, jobs, broker, database)
+        agents.lifecycle.provision = steps.provision
         agents.lifecycle.at_purge.append(repos.remove)
         expiry = Expiry(reactor, time.time)
         approvals = Approvals(
@@ -382,7 +385,7 @@ class Hive(Service):
         # From here on turns and logins run: they are the first to end.
         self._stops += [agents.drain, claude_logins.stop]
         await agents.recover()
-        await deployer.recover()
+        await LeftOpen(steps, repos, agents, jobs).run()
         await approvals.recover()
         expiry.start()
         self._stops.append(_then(expiry.stop))

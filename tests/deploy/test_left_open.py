@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from hyperhive.deferreds import deferred
-from hyperhive.deploy.deployer import KEPT
+from hyperhive.deploy.left_open import KEPT
 from hyperhive.store.agents import AgentTable
 from hyperhive.store.jobs import JobTable
 from tests.deploy.test_steps import Fate, StepCase, World

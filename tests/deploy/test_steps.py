@@ -27,7 +27,9 @@ from hyperhive.containers.interfaces import ContainerState
 from hyperhive.deferreds import deferred
 from hyperhive.deploy.deployer import Deployer
 from hyperhive.deploy.fetch import ContainerGit
+from hyperhive.deploy.left_open import LeftOpen
 from hyperhive.deploy.repos import Repos
+from hyperhive.deploy.steps import Steps
 from hyperhive.deploy.toml_build import TomlBuilder
 from hyperhive.messages.broker import Broker
 from hyperhive.names import container_name
@@ -137,10 +139,12 @@ class World:
             *("create", "tag", "advance"),
         )
         builder: Any = Mortal(TomlBuilder(), fate, "build", "release")
+        self.steps = Steps(repos, builder, self.agents, jobs, "1")
         self.deployer = Deployer(
-            repos, builder, self.agents, jobs, self.broker, store, "1", clock.seconds
+            self.steps, repos, self.agents, jobs, self.broker, store, clock.seconds
         )
-        self.agents.lifecycle.provision = self.deployer.provision
+        self.left_open = LeftOpen(self.steps, repos, self.agents, jobs)
+        self.agents.lifecycle.provision = self.steps.provision
         self.approvals = Approvals(
             store,
             self.broker,
@@ -155,7 +159,7 @@ class World:
     async def recover(self) -> None:
         """As a daemon does at its start."""
         await self.agents.recover()
-        await self.deployer.recover()
+        await self.left_open.run()
         await self.approvals.recover()
 
 

@@ -170,7 +170,7 @@ class TwoJobsTests(StepCase):
     async def test_again_only_once(self) -> None:
         """What was done again is not done a third time, and its approval stays approved."""
         world = await self.world()
-        builder = world.deployer._builder
+        builder = world.steps._builder
         failing = [StartFailed("no room")]
 
         class Builder:
@@ -182,7 +182,7 @@ class TwoJobsTests(StepCase):
                     raise failing.pop()
                 return builder.build(*given)
 
-        world.deployer._builder = Builder()
+        world.steps._builder = Builder()
         await self.assertFailure(world.approvals.approve(1, "operator"), Exception)
         [job] = [
             job["id"] for job in await world.deployer.jobs() if job["state"] == "failed"
