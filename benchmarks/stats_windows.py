@@ -154,7 +154,7 @@ async def sample(clock: Any, timed: Timed, window: str, agent: str | None) -> An
     names = [f"a{number}" for number in range(AGENTS)]
     asked = Statistics(
         clock,
-        timed,  # type: ignore[arg-type]  # a stand-in
+        timed,  # a stand-in
         EventBus(clock, 1),
         FakeAgents(*names),
         lambda: None,

@@ -13,10 +13,11 @@ The decorators stand under ``@app.route``::
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import attrs
 from attrs import field, frozen
+from klein import Klein
 from twisted.web.server import Request
 
 from hyperhive.web import schema
@@ -26,6 +27,12 @@ from hyperhive.web.schema import Schema
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 _ATTRIBUTE = "__hyperhive_description__"
+
+
+class Routes(Protocol):
+    """What has routes: klein's app is the class's own."""
+
+    app: Klein
 
 
 @frozen
@@ -52,7 +59,7 @@ class Description:
     fields: Mapping[str, Field] | None = None
     query: Mapping[str, Parameter] = field(factory=dict)
     responses: Mapping[str, Response] = field(factory=dict)
-    mounts: type | None = None
+    mounts: type[Routes] | None = None
     streams: bool = False
 
 
@@ -130,7 +137,7 @@ def streams(handler: Handler) -> Handler:
     return say(handler)
 
 
-def mounts(routes: type) -> Callable[[Handler], Handler]:
+def mounts(routes: type[Routes]) -> Callable[[Handler], Handler]:
     """Below it are the routes of another class's ``app``."""
     return _saying(lambda old: attrs.evolve(old, mounts=routes))
 

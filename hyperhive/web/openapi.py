@@ -7,11 +7,10 @@ from functools import cache
 from typing import Any
 
 from attrs import frozen
-from klein import Klein
 
 from hyperhive import __version__
 from hyperhive.bus import encode
-from hyperhive.web.described import Description, Response, answers, description
+from hyperhive.web.described import Description, Response, Routes, answers, description
 from hyperhive.web.guard import PUBLIC
 from hyperhive.web.openapi_events import EVENTS
 from hyperhive.web.openapi_rows import ROWS
@@ -70,7 +69,7 @@ class _Route:
     :param path: as OpenAPI spells it.
     """
 
-    owner: type
+    owner: type[Routes]
     handler: Any
     method: str
     path: str
@@ -85,12 +84,12 @@ class _Route:
 
 
 @cache
-def document(*owners: type) -> bytes:
+def document(*owners: type[Routes]) -> bytes:
     """What :func:`describe` says of them, as it is served."""
     return encode(describe(*owners))
 
 
-def describe(*owners: type) -> dict[str, Any]:
+def describe(*owners: type[Routes]) -> dict[str, Any]:
     """Describe an origin: the routes of these classes' apps.
 
     :raises Undocumented: naming the first route of which nothing is said.
@@ -122,9 +121,9 @@ def describe(*owners: type) -> dict[str, Any]:
 
 
 def _routes(
-    owner: type, prefix: str, parameters: tuple[Schema, ...] = ()
+    owner: type[Routes], prefix: str, parameters: tuple[Schema, ...] = ()
 ) -> Iterator[_Route]:
-    app: Klein = owner.app  # type: ignore[attr-defined]  # every owner has one
+    app = owner.app
     for rule in app.url_map.iter_rules():
         handler = inspect.unwrap(app.endpoints[rule.endpoint], stop=_is_described)
         said = description(handler)
@@ -150,7 +149,7 @@ def _is_described(handler: Any) -> bool:
     return description(handler) is not None
 
 
-def _remedy(owner: type, handler: Any, path: str) -> str:
+def _remedy(owner: type[Routes], handler: Any, path: str) -> str:
     return (
         f"{owner.__module__}.{owner.__name__}.{handler.__name__} ({path}) is not "
         "documented: put @gives(…) under its @app.route, and @takes(…) with the "

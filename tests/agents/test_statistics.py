@@ -59,7 +59,7 @@ class StatisticsTests(SynchronousTestCase):
         self.agents = FakeAgents("bob")
         self.statistics = Statistics(
             self.clock,
-            self.database,  # type: ignore[arg-type]  # a stand-in
+            self.database,  # a stand-in
             self.bus,
             self.agents,
             lambda: DayTally(1, 0.5),

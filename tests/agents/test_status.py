@@ -28,7 +28,7 @@ def facts(row: AgentRow | None = None, **others: object) -> Facts:
         login_remedy="Log in.",
         now=NOW,
     )
-    return attrs.evolve(idle, **others)  # type: ignore[arg-type]  # the tests name fields
+    return attrs.evolve(idle, **others)  # the tests name fields
 
 
 class DeriveTests(SynchronousTestCase):

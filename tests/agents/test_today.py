@@ -1,5 +1,6 @@
 """What today's turns have come to: at their end, past midnight, after a restart."""
 
+from sqlite3 import Connection
 from zoneinfo import ZoneInfo
 
 from twisted.internet.task import Clock
@@ -45,7 +46,7 @@ class TodayTests(SynchronousTestCase):
             1, agent, "message", now - 5, now, Outcome.OK, None, None, usage
         )
 
-        def store(connection):  # type: ignore[no-untyped-def]  # a test's
+        def store(connection: Connection) -> None:
             row = TurnTable.begin(connection, agent, "message", now - 5)
             ending = TurnEnding(ended_at=now, outcome="ok", cost_usd=cost)
             TurnTable.end(connection, row.id, ending)

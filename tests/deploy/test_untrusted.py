@@ -449,7 +449,7 @@ class ImpostorTests(Stage):
     def with_impostor(self, command: str, script: str) -> None:
         container = ContainerGit(
             reactor,
-            Impostor(self.driver, command, script),  # type: ignore[arg-type]  # it stands for one
+            Impostor(self.driver, command, script),  # it stands for one
             lambda: self.spec,
             self.layout,
             max_pack=1024 * 1024,

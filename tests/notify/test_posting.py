@@ -231,7 +231,7 @@ class SocketTests(TestCase):
     async def test_certificate(self) -> None:
         """A certificate that nobody vouches for is not taken, and nothing is sent."""
         context = ssl.CertificateOptions(*_self_signed())
-        port: Any = reactor.listenSSL(  # type: ignore[attr-defined]  # it is typed as a module
+        port: Any = reactor.listenSSL(
             0, Site(self.answers), context, interface="127.0.0.1"
         )
         self.addCleanup(port.stopListening)

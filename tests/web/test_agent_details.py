@@ -51,7 +51,7 @@ class DetailTests(WebCase):
             "4f1c", "deployed/3", AgentConfig(model="opus").to_json(), None, "0.1.0"
         )
         found = self.details("config")
-        self.assertEqual(found["config"]["model"], "opus")  # type: ignore[index]
+        self.assertEqual(found["config"]["model"], "opus")
         self.assertEqual((found["sha"], found["tag"]), ("4f1c", "deployed/3"))
 
     def test_journal(self) -> None:

@@ -27,7 +27,7 @@ class LoginPageTests(WebCase):
 
     def assert_logged_in(self, response: object) -> None:
         """The answer brings a strict cookie that opens the dashboard."""
-        [cookie] = response.headers.getRawHeaders("set-cookie")  # type: ignore[attr-defined]
+        [cookie] = response.headers.getRawHeaders("set-cookie")
         for part in ("HttpOnly", "SameSite=strict", "Path=/", "Max-Age=2592000"):
             self.assertIn(part, cookie)
         value = {"cookie": cookie.partition(";")[0]}

@@ -32,7 +32,7 @@ class SharedStreamTests(BrowserCase):
         self.forgiven = "ERR_"
         self.number = self.hive.web._port.getHost().port
         await self.hive.web.stop()
-        for one in reactor.getReaders():  # type: ignore[attr-defined]
+        for one in reactor.getReaders():
             if isinstance(one, Server) and one.getHost().port == self.number:
                 one.abortConnection()
 
@@ -178,7 +178,7 @@ class SharedStreamTests(BrowserCase):
     async def test_agents_own_port(self) -> None:
         """An agent's page is brought up and heard of as on the dashboard's origin."""
         page = WebService(reactor, self.hive.context, "tcp:0:interface=127.0.0.1")
-        page.root = lambda: page.agent_root("alice")  # type: ignore[method-assign]
+        page.root = lambda: page.agent_root("alice")
         await page.start()
         self.addCleanup(page.stop)
         await self.browser.go(page.login_url())

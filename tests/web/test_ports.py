@@ -114,7 +114,7 @@ class PagesTests(SynchronousTestCase):
             8000,
             ports,
             self.notices,
-            lambda name: f"site of {name}",  # type: ignore[arg-type,return-value]  # never asked
+            lambda name: f"site of {name}",  # never asked
         )
 
     def add(self, *names: str, pages: AgentPages | None = None) -> None:
