@@ -1,6 +1,8 @@
 """A hive in memory behind the real pages: what the web's tests and the stage share."""
 
 import json
+import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,8 +40,14 @@ from tests.web.contract import Contract, check_answer, contracts
 FIRST_SEQ = 1000
 NO_TARGETS = NotifySettings()
 
-
 _TOKENS = {"input": 12, "output": 31, "cache_read": 18_220, "cache_write": 0}
+
+
+def embedded(page: str) -> Any:
+    """The state in a page."""
+    match = re.search(r'id="state" hidden data-state="([^"]*)"', page)
+    assert match is not None
+    return json.loads(unescape(match[1]))
 
 
 def turn_started(**more: Any) -> dict[str, Any]:
