@@ -13,9 +13,7 @@ click: from a click on an agent's menu to the second frame after it, by which it
 
 import argparse
 import itertools
-import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -30,12 +28,12 @@ if "twisted.internet.reactor" not in sys.modules:
 
 from twisted.internet.task import LoopingCall, deferLater, react
 
+from benchmarks.results import keep, machine
 from hyperhive.deferreds import deferred
 from tests.web.chromium import Chromium, Tab
 from tests.web.crowd import gather
 from tests.web.support import Hive
 
-RESULTS = Path(__file__).parent / "results" / "cockpit.json"
 AGENTS, WORKING, DASHBOARDS, PAGES = 100, 20, 3, 2
 TABS = DASHBOARDS + PAGES
 #: How often each of those that work says something (a second).
@@ -188,9 +186,9 @@ def main(arguments: list[str]) -> None:
 
     @deferred
     async def run(clock: Any) -> None:
+        where = machine()
         found = await measure(clock, options.seconds)
-        machine = {"machine": platform.machine(), "python": platform.python_version()}
-        RESULTS.write_text(json.dumps({**machine, **found}, indent=2) + "\n")
+        keep("cockpit", where, found)
         print(report(found))
 
     react(run, ())

@@ -11,7 +11,6 @@ holds at the end.
 import argparse
 import itertools
 import json
-import platform
 import sys
 import tempfile
 import time
@@ -25,12 +24,12 @@ if "twisted.internet.reactor" not in sys.modules:
 
 from twisted.internet.task import react
 
+from benchmarks.results import keep, machine
 from hyperhive.deferreds import deferred
 from hyperhive.times import rfc3339
 from tests.web.chromium import Chromium
 from tests.web.support import Hive
 
-RESULTS = Path(__file__).parent / "results" / "scrolling.json"
 EVENTS = 100_000
 #: Which part of a screen is scrolled each frame.
 READING, PAGING = 0.1, 0.5
@@ -167,9 +166,9 @@ def main(arguments: list[str]) -> None:
 
     @deferred
     async def run(clock: Any) -> None:
+        where = machine()
         found = await measure(clock, options.seconds)
-        machine = {"machine": platform.machine(), "python": platform.python_version()}
-        RESULTS.write_text(json.dumps({**machine, **found}) + "\n")
+        keep("scrolling", where, found)
         print(report(found))
 
     react(run, ())

@@ -6,8 +6,6 @@ The reference is the obvious way: one statement over the whole table, which answ
 
 import argparse
 import json
-import os
-import platform
 import random
 import sqlite3
 import statistics
@@ -26,6 +24,7 @@ if "twisted.internet.reactor" not in sys.modules:
 from twisted.internet import reactor
 from twisted.internet.task import LoopingCall, deferLater, react
 
+from benchmarks.results import keep, machine
 from hyperhive.agents.statistics import REST, Statistics
 from hyperhive.agents.windows import WINDOWS
 from hyperhive.bus import EventBus
@@ -34,7 +33,6 @@ from hyperhive.store.database import Database
 from hyperhive.store.migrations import BROKER
 from hyperhive.testing.agents import NOW, FakeAgents
 
-RESULTS = Path(__file__).parent / "results" / "stats_windows.json"
 AGENTS = 100
 DAYS = 90
 #: How often the reactor is looked at for stalls (seconds).
@@ -229,11 +227,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args(arguments)
     where = {
-        "processors": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
+        **machine(),
         "sqlite": sqlite3.sqlite_version,
-        "load_before": os.getloadavg()[0],
         "turns": options.turns,
         "rest": REST,
     }
@@ -245,9 +240,7 @@ def main(arguments: list[str]) -> None:
             fill(path, options.turns)
             where["file_bytes"] = path.stat().st_size
             rows = await measure(clock, path, options.rounds)
-        RESULTS.write_text(
-            json.dumps({"machine": where, "milliseconds": rows}, indent=1) + "\n"
-        )
+        keep("stats_windows", where, {"milliseconds": rows})
         print(json.dumps(where))
         print(table(rows))
 

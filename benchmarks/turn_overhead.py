@@ -21,7 +21,6 @@ first changes from round to round.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
+from benchmarks.results import keep, machine
 from hyperhive.agents import prompts
 from hyperhive.agents.claude import (
     Capabilities,
@@ -47,7 +47,6 @@ from hyperhive.testing.claude_cli import VERSION, installed
 from tests.daemon import LIMIT, Daemon
 from tests.e2e.stand_in import StandIn
 
-RESULTS = Path(__file__).parent / "results" / "turn_overhead.json"
 BODY = "[[say Good morning.]]"
 #: Runs of each before the first that counts: caches, sessions, the probe of the flags.
 WARM_UP = 2
@@ -238,25 +237,12 @@ def table(rows: list[dict[str, Any]], count: int) -> str:
     return "\n".join([*lines, "", f"{count} turns each."])
 
 
-def machine() -> dict[str, Any]:
-    """What it was measured on."""
-    model = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
+def programs() -> dict[str, str]:
+    """The versions of what is measured."""
     bubblewrap = subprocess.run(
         ["bwrap", "--version"], capture_output=True, text=True, check=True
     )
-    return {
-        "processor": model[0] if model else platform.machine(),
-        "processors": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "claude": VERSION,
-        "bubblewrap": bubblewrap.stdout.split()[-1],
-        "load_before": os.getloadavg()[0],
-    }
+    return {"claude": VERSION, "bubblewrap": bubblewrap.stdout.split()[-1]}
 
 
 def main(arguments: list[str]) -> None:
@@ -264,7 +250,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description="What the hive adds to a turn.")
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args(arguments)
-    where = machine()
+    where = machine() | programs()
     real = installed()
     # Beside the real one, to which it has a hard link: containers see one folder.
     with (
@@ -278,10 +264,8 @@ def main(arguments: list[str]) -> None:
         claude.chmod(0o755)
         samples = measure(claude, options.rounds, Path(folder))
     rows = summarise(samples)
-    RESULTS.parent.mkdir(exist_ok=True)
     raw = {way: [asdict(one) for one in found] for way, found in samples.items()}
-    result = {"machine": where, "milliseconds": rows, "samples_seconds": raw}
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    keep("turn_overhead", where, {"milliseconds": rows, "samples_seconds": raw})
     print(table(rows, options.rounds))
 
 
