@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from twisted.internet.defer import DeferredList, fail
+from twisted.internet.defer import fail
 
 from hyperhive.approvals.interfaces import NotDone
 from hyperhive.containers.interfaces import StartFailed
@@ -61,20 +61,13 @@ class SpawnTests(StepCase):
 
         :param starts: whether her container starts for the next daemon.
         """
-        before = await self.world()
-        fate = Fate(fatal)
-        world = World(self.layout, self.database, self.driver, fate)
-        world.agents.lifecycle.begin()
-        approving = world.approvals.approve(2, "operator")
-        approving.addErrback(lambda failure: None)  # it is told by what is found
-        self.graves.append((before, world, fate, approving))
-        _, place = await DeferredList(
-            [approving, fate.died], fireOnOneCallback=True, consumeErrors=True
-        )
+        world = await self.world()
+        world.fate.await_step(fatal)
+        died = await self.dies(world, world.approvals.approve(2, "operator"))
         self.driver = self.driver.die()
         if not starts:
             self.driver.failures["start"] = StartFailed("no room")
-        return place == 1
+        return died
 
     @deferred
     async def found(self) -> tuple[World, str, list[str], list[bool]]:

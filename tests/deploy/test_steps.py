@@ -56,11 +56,13 @@ class Fate:
     """
 
     def __init__(self, fatal: int = 0, after: bool = False) -> None:
-        self._fatal = fatal
-        self._after = after
-        self.steps = 0
+        self.await_step(fatal, after)
         self.died: Deferred[None] = Deferred()
         self._waiting: list[Deferred[Any]] = []
+
+    def await_step(self, fatal: int, after: bool = False) -> None:
+        """Count from here on."""
+        self._fatal, self._after, self.steps = fatal, after, 0
 
     def step(self, act: Callable[[], "Deferred[Any]"]) -> "Deferred[Any]":
         """Do something, unless the daemon is dead by then."""
@@ -104,6 +106,7 @@ class World:
     def __init__(
         self, layout: Layout, database: Database, driver: Any, fate: Fate
     ) -> None:
+        self.fate = fate
         self.clock = clock = Clock()
         clock.advance(1_700_000_000)
         store: Any = Mortal(database, fate, "write")
@@ -257,17 +260,28 @@ class StepCase(TestCase):
     ) -> tuple[Database, MemoryDriver, bool]:
         """Approve, and die at a step; whether there was such a step."""
         database, driver = await self.begin(sha)
-        fate = Fate()
-        world = World(self.layout, database, driver, fate)
+        died = await self.approved(database, driver, fatal, after)
+        return database, driver.die(), died
+
+    @deferred
+    async def approved(
+        self, database: Database, driver: Any, fatal: int, after: bool = False
+    ) -> bool:
+        """Let a daemon that runs on these carry out the approval; whether it died of it."""
+        world = World(self.layout, database, driver, Fate())
         await world.agents.recover()
-        fate._fatal, fate._after, fate.steps = fatal, after, 0
-        approving = world.approvals.approve(1, "operator")
-        approving.addErrback(lambda failure: None)  # it is told by what is found
-        self.graves.append((world, fate, approving))
+        world.fate.await_step(fatal, after)
+        return await self.dies(world, world.approvals.approve(1, "operator"))
+
+    @deferred
+    async def dies(self, world: World, doing: "Deferred[Any]") -> bool:
+        """Wait for the end of something, or of its daemon; whether that died of it."""
+        doing.addErrback(lambda failure: None)  # it is told by what is found
+        self.graves.append((world, doing))
         _, place = await DeferredList(
-            [approving, fate.died], fireOnOneCallback=True, consumeErrors=True
+            [doing, world.fate.died], fireOnOneCallback=True, consumeErrors=True
         )
-        return database, driver.die(), place == 1
+        return place == 1
 
     @deferred
     async def state(self, database: Database, driver: MemoryDriver) -> dict[str, Any]:

@@ -115,18 +115,9 @@ class TwoJobsTests(StepCase):
     async def die_in_a_failing_start(self, fatal: int) -> tuple[Any, Any, bool]:
         """Approve what does not start, and die at a step; whether there was such a step."""
         database, driver = await self.begin(self.good)
-        fate = Fate()
         picky = Picky(driver, database, self.good)
-        world = World(self.layout, database, picky, fate)
-        await world.agents.recover()
-        fate._fatal, fate._after, fate.steps = fatal, False, 0
-        approving = world.approvals.approve(1, "operator")
-        approving.addErrback(lambda failure: None)  # it is told by what is found
-        self.graves.append((world, fate, approving))
-        _, place = await DeferredList(
-            [approving, fate.died], fireOnOneCallback=True, consumeErrors=True
-        )
-        return database, driver.die(), place == 1
+        died = await self.approved(database, picky, fatal)
+        return database, driver.die(), died
 
     @deferred
     async def found(self, database: Any, driver: Any) -> tuple[str, list[str]]:
@@ -153,16 +144,9 @@ class TwoJobsTests(StepCase):
         while died:
             fatal += 1
             database, driver, _ = await self.die_in_a_failing_start(put_back)
-            fate = Fate(fatal)
             picky = Picky(driver, database, self.good)
-            world = World(self.layout, database, picky, fate)
-            recovering = world.recover()
-            recovering.addErrback(lambda failure: None)
-            self.graves.append((world, fate, recovering))
-            _, place = await DeferredList(
-                [recovering, fate.died], fireOnOneCallback=True, consumeErrors=True
-            )
-            died = place == 1
+            world = World(self.layout, database, picky, Fate(fatal))
+            died = await self.dies(world, world.recover())
             await self.found(database, driver.die())
         self.assertGreater(fatal, 10)
 
