@@ -209,7 +209,9 @@ class IAgentSurface(Interface):
     """Something that serves an agent from outside: its MCP socket, its page."""
 
     def agent_added(name: str, role: str) -> Deferred[None]:
-        """The agent exists now: open what serves it. Told also of each at start.
+        """The agent exists now: open what serves it, unless that is open.
+
+        Told of each at start, and again whenever its container is started.
 
         A failure is reported by the surface itself and fails nothing else.
         """

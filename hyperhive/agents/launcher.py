@@ -33,6 +33,7 @@ from hyperhive.containers.interfaces import (
     IProcessObserver,
 )
 from hyperhive.deferreds import deferred
+from hyperhive.errors import PublicError
 from hyperhive.names import MANAGER, container_name
 from hyperhive.settings import Settings
 from hyperhive.store.agents import AgentRow
@@ -41,11 +42,18 @@ from hyperhive.store.agents import AgentRow
 MAX_VERSIONS = 64
 
 
+class NoFolder(PublicError):
+    """A folder of an agent's could not be made; the text says which, and why."""
+
+
 class ILauncher(Interface):
     """What a turn and the swarm need to know of claude and of its surroundings."""
 
     def prepare(name: str) -> None:
-        """Make the agent's folders. Safe to do again."""
+        """Make the agent's folders. Safe to do again.
+
+        :raises NoFolder:
+        """
 
     def spec(row: AgentRow) -> ContainerSpec:
         """What the agent's container is to be.
@@ -114,7 +122,12 @@ class Launcher:
             layout.socket_dir(name),
             *((layout.proposed, layout.applied) if name == MANAGER else ()),
         ):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise NoFolder(
+                    f"{name} can't have the folder {folder}: {error.strerror}."
+                ) from error
 
     def spec(self, row: AgentRow) -> ContainerSpec:
         """See :class:`ILauncher`."""

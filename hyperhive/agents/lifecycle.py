@@ -1,7 +1,11 @@
 """Create, start, stop, redeploy and destroy agents: each one a job of the deploy queue."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from sqlite3 import Connection
 
 import attrs
@@ -230,7 +234,10 @@ class Lifecycle:
 
     @deferred
     async def serve(self, name: str) -> None:
-        """Open every surface for an agent."""
+        """Open every surface for an agent. Safe to do again.
+
+        :raises PublicError: if its folders can't be made; it is served when they can.
+        """
         self._launcher.prepare(name)
         role = self._registry.row(name).role
         for surface in self.surfaces:
@@ -239,17 +246,32 @@ class Lifecycle:
     @deferred
     async def start_container(self, agent: Agent) -> None:
         """Start its container as its row says. One that fails is shown as such."""
-        container = container_name(agent.name)
-        self._launcher.prepare(agent.name)
-        try:
+        with self._shown_as_failed(agent):
+            await self.serve(agent.name)
             await self.renew(agent)
-            await self._driver.start(container)
+            await self._driver.start(container_name(agent.name))
+        await self._look(agent)
+
+    @deferred
+    async def take_over(self, agent: Agent) -> None:
+        """Serve one whose container runs already, with what its row says."""
+        with self._shown_as_failed(agent):
+            await self.serve(agent.name)
+            await self.renew(agent)
+
+    @contextmanager
+    def _shown_as_failed(self, agent: Agent) -> Iterator[None]:
+        """What can't be had is no agent that works."""
+        try:
+            yield
         except Exception as error:
             agent.container = ContainerStatus(
-                container, ContainerState.FAILED, self._now(), str(error)
+                container_name(agent.name),
+                ContainerState.FAILED,
+                self._now(),
+                str(error),
             )
             raise
-        await self._look(agent)
 
     @deferred
     async def renew(self, agent: Agent) -> None:
@@ -283,7 +305,6 @@ class Lifecycle:
         agent.loop.held = self._closing
         await agent.load()
         with agent.moving("starting"):
-            await self.serve(name)
             await self.start_container(agent)
 
     async def _switch(self, agent: Agent, deployment: Deployment) -> None:

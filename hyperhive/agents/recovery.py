@@ -115,7 +115,7 @@ class Recovery:
             self.woken.add(agent.name)
         elif agent.row.wanted:
             # This daemon may run another claude, elsewhere, than the one before.
-            await self._lifecycle.renew(agent)
+            await self._lifecycle.take_over(agent)
         elif agent.runs:
             async with self._jobs.job("stop", agent.name, HIVE) as job:
                 await job.alone(lambda: self._lifecycle.stop_container(agent), "stops")

@@ -41,7 +41,7 @@ from hyperhive.containers.interfaces import (
     IContainerDriver,
 )
 from hyperhive.deferreds import deferred
-from hyperhive.errors import BadRequest
+from hyperhive.errors import BadRequest, PublicError
 from hyperhive.messages.interfaces import IBroker, Notice
 from hyperhive.names import MANAGER, OPERATOR, SYSTEM, container_name
 from hyperhive.settings import Settings, check_model
@@ -145,10 +145,18 @@ class Agents:
 
     @deferred
     async def open_surfaces(self) -> None:
-        """Open what serves the agents that exist; fires when all of it listens."""
-        await gatherResults(
-            [self.lifecycle.serve(name) for name in self.names()], consumeErrors=True
-        )
+        """Open what serves the agents that exist; fires when all of it listens.
+
+        Who can't be served keeps none of the others: its next start tries again.
+        """
+
+        async def serve(name: str) -> None:
+            try:
+                await self.lifecycle.serve(name)
+            except PublicError as error:
+                self._log.error("{error}", error=error)
+
+        await gatherResults([ensureDeferred(serve(name)) for name in self.names()])
 
     @deferred
     async def recover(self) -> None:

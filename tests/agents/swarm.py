@@ -118,7 +118,7 @@ class SwarmTestCase(SynchronousTestCase):
         self.driver = MemoryDriver(self.clock)
         self.launch()
 
-    def launch(self) -> None:
+    def launch(self, *surfaces: Any) -> None:
         """Start a daemon on the stores and containers that there are."""
         self.bus = EventBus(self.clock, 1)
         self.seen: list[dict[str, Any]] = []
@@ -147,6 +147,9 @@ class SwarmTestCase(SynchronousTestCase):
             REVISION,
             self.clock.seconds,
         )
+        for surface in surfaces:
+            self.agents.add_surface(surface)
+        self.successResultOf(self.agents.open_surfaces())
         self.successResultOf(self.agents.recover())
         # It is told of much: its turns would be in the way of the others'.
         self.do(self.agents.set_paused("hm1nd", True))

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from hyperhive.agents.executable import Executable
-from hyperhive.agents.launcher import Launcher
+from hyperhive.agents.launcher import Launcher, NoFolder
 from hyperhive.agents.login_interfaces import LoginRefused
 from hyperhive.settings import Settings
 from hyperhive.store.agents import AgentRow
@@ -43,6 +43,19 @@ class SpecTests(LauncherCase):
             writable = {bind.destination for bind in spec.binds if bind.writable}
             self.assertEqual(writable, own | more)
             self.assertIn("/run/hive", {bind.destination for bind in spec.binds})
+
+
+class FolderTests(LauncherCase):
+    """What an agent needs of the host."""
+
+    def test_in_the_way(self) -> None:
+        """What can't be made is named, with why."""
+        launcher = self.launcher()
+        notes = self.settings.layout.notes("bob")
+        notes.rmdir()
+        notes.touch()
+        error = self.assertRaises(NoFolder, launcher.prepare, "bob")
+        self.assertEqual(str(error), f"bob can't have the folder {notes}: File exists.")
 
 
 class LoginPlanTests(LauncherCase):

@@ -10,6 +10,7 @@ from hyperhive.agents.interfaces import (
     IAgentSurface,
 )
 from hyperhive.agents.jobs import JobCancelled, ShuttingDown
+from hyperhive.agents.launcher import NoFolder
 from hyperhive.agents.turn import TurnProcess
 from hyperhive.containers.interfaces import (
     ContainerSpec,
@@ -77,6 +78,40 @@ class RecoveryTests(SwarmTestCase):
         self.successResultOf(spawned)
         self.clock.advance(0)
         self.assertEqual(self.driver.processes, [])
+
+    def test_agent_without_a_folder(self) -> None:
+        """It is shown as failed, keeps nobody else, and is served once it starts."""
+        self.do(self.agents.spawn("bob"))
+        self.do(self.agents.spawn("carol"))
+        self.die()
+        served: list[str] = []
+
+        @implementer(IAgentSurface)
+        class Surface:
+            def agent_added(self, name: str, role: str) -> Deferred[None]:
+                served.append(name)
+                return succeed(None)
+
+            def agent_removed(self, name: str) -> Deferred[None]:
+                return succeed(None)
+
+        def prepare(launcher: StubLauncher, name: str) -> None:
+            if name == "bob":
+                raise NoFolder("bob can't have it")
+
+        patch = self.patch(StubLauncher, "prepare", prepare)
+        self.launch(Surface())
+        self.assertEqual(len(self.flushLoggedErrors(NoFolder)), 1)
+        self.assertEqual(self.state(), "failed")
+        self.assertEqual(self.agents.status("bob").state_note, "bob can't have it")
+        self.assertEqual(self.agents.status("carol").state, "idle")
+        self.assertNotIn("bob", served)
+        self.failureResultOf(self.agents.start("bob", "operator"), NoFolder)
+        self.assertEqual(self.state(), "failed")
+        patch.restore()
+        self.do(self.agents.start("bob", "operator"))
+        self.assertEqual(self.state(), "working")  # on why he was started
+        self.assertIn("bob", served)
 
     def test_container_that_does_not_stop(self) -> None:
         """It is shown as what it is, and given no message that could only fail."""
