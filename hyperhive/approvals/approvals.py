@@ -224,7 +224,9 @@ class Approvals:
             self._follow(decision.row)
         if job.outcome != "done":
             why = job.note or f"Its job {job.id} is {job.outcome}."
-            raise NotDone(f"Approval {id} could not be carried out: {why}")
+            raise NotDone(
+                f"Approval {id} could not be carried out by job {job.id}: {why}"
+            )
 
     def deny(
         self, id: int, by: str, note: str | None = None, also: Also = nothing_else
