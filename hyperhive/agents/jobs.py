@@ -137,9 +137,9 @@ class Job:
             self.lines.append(line[:MAX_LINE])
             self._queue.logged(self, line[:MAX_LINE])
 
-    def at_end(self, ending: Ending) -> None:
-        """Do this too in the transaction of its end."""
-        self._endings.append(ending)
+    def at_end(self, *endings: Ending) -> None:
+        """Do these too in the transaction of its end."""
+        self._endings += endings
 
     @deferred
     async def wait(self, waiting: Deferred[T], step: str) -> T:
@@ -341,8 +341,7 @@ class JobQueue:
     ) -> None:
         """End a job of an earlier daemon."""
         job = Job(self, row)
-        for ending in endings:
-            job.at_end(ending)
+        job.at_end(*endings)
         await self._end(job, outcome, note)
 
     # For its jobs.

@@ -27,7 +27,7 @@ from hyperhive.deploy.interfaces import (
     NotAgain,
 )
 from hyperhive.deploy.repos import Diff, Proposal, Repos
-from hyperhive.deploy.steps import Steps
+from hyperhive.deploy.steps import Steps, told
 from hyperhive.deploy.trees import check_shown
 from hyperhive.errors import BadRequest, NotFound, PublicError
 from hyperhive.messages.interfaces import IBroker
@@ -148,8 +148,7 @@ class Deployer:
         await self._agents.lifecycle.when_begun()
         try:
             async with self._jobs.carrying_out(row) as job:
-                for ending in self._steps.endings(row):
-                    job.at_end(ending)
+                job.at_end(*told(row))
                 if row.kind == "create":
                     await self._create(job)
                 else:
@@ -301,8 +300,7 @@ class Deployer:
     async def _redeploy(self, name: str, by: str) -> None:
         sha = self._agents.deployment(name).sha or await self._steps.made(name)
         async with self._jobs.job("rebuild", name, by, sha) as job:
-            for ending in self._steps.endings(job.row):
-                job.at_end(ending)
+            job.at_end(*told(job.row))
             await self._steps.deploy(job)
 
 

@@ -7,7 +7,7 @@ from hyperhive.agents.notices import woken
 from hyperhive.agents.service import Agents
 from hyperhive.deferreds import deferred
 from hyperhive.deploy.repos import Repos
-from hyperhive.deploy.steps import Steps
+from hyperhive.deploy.steps import Steps, told, waking
 from hyperhive.deploy.tags import deployed_id, deployed_tag
 from hyperhive.errors import PublicError
 from hyperhive.names import HIVE
@@ -68,7 +68,9 @@ class LeftOpen:
             await self._steps.finish(name)
         elif row.kind == "destroy" and await self._is_kept(name):
             note = KEPT
-        endings = self._steps.endings(row, self._agents.woken_by_recovery(name))
+        endings = told(row)
+        if not self._agents.woken_by_recovery(name):
+            endings += waking(row)
         await self._jobs.end_left_open(row, outcome, note, endings)
 
     async def _put_back(self, row: JobRow) -> None:
@@ -87,9 +89,7 @@ class LeftOpen:
             )
         if row.approval is not None and row.sha is not None:
             await self._repos.tag(name, "failed", row.approval, row.sha, note)
-        await self._jobs.end_left_open(
-            row, "failed", note, self._steps.endings(row, awake=True)
-        )
+        await self._jobs.end_left_open(row, "failed", note, told(row))
 
     async def _deploy_main(self, name: str) -> None:
         sha = await self._repos.main(name)

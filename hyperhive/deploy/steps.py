@@ -122,6 +122,7 @@ class Steps:
             cancellable=True,
         )
         await self._agents.lifecycle.deploy(agent, deployment, job)
+        job.at_end(*waking(job.row))
         try:
             await self.finish(name)
         except PublicError as error:
@@ -172,24 +173,23 @@ class Steps:
             self._revision,
         )
 
-    def endings(self, row: JobRow, awake: bool = False) -> list[Ending]:
-        """Who is told of a job's end: the manager, and once whom it has woken.
 
-        :param awake: the agent was told already that it runs.
-        """
-        name = row.agent
-        event = {"create": "spawned", "rebuild": "rebuilt"}.get(row.kind)
-        endings = [] if event is None else [_ending(event)]
-        wakes = {"start": "started", "rebuild": "rebuilt"}.get(row.kind)
-        # Of a rebuild of its own the manager is told as of all others'.
-        if wakes is not None and not awake and (name != MANAGER or event is None):
-            endings.append(woken(name, wakes, row.by))
-        return endings
+def told(row: JobRow) -> list[Ending]:
+    """What follows from the end of a deployment: its approval's, and the manager's notice."""
+    event = {"create": "spawned", "rebuild": "rebuilt"}.get(row.kind)
+    return [] if event is None else [_ending(event)]
+
+
+def waking(row: JobRow) -> list[Ending]:
+    """What an agent is told by a job that has started it again."""
+    event = {"start": "started", "rebuild": "rebuilt"}.get(row.kind)
+    # Of a rebuild of its own the manager is told as of all others'.
+    if event is None or (row.agent == MANAGER and told(row)):
+        return []
+    return [woken(row.agent, event, row.by)]
 
 
 def _ending(event: str) -> Ending:
-    """What is written with a job's end: its approval's, and the manager's notice."""
-
     def ending(connection: Connection, row: JobRow) -> Iterable[Notice]:
         if row.approval is not None and row.outcome in ("failed", "cancelled"):
             ApprovalTable.fail(connection, row.approval, row.note)

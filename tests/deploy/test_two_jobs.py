@@ -1,5 +1,6 @@
 """Two things of one agent at a time: each is done on what the other has left."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,8 @@ class TwoJobsTests(StepCase):
         drained.callback(None)
         await approving
         await updating
+        told = [json.loads(message.body) for message in await world.broker.inbox("bob")]
+        self.assertEqual(told, [{"event": "rebuilt", "by": "operator"}])
         self.assertEqual(world.agents.deployment("bob").sha, self.good)
         self.assertEqual(self.main(), self.good)
 
