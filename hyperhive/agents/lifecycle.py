@@ -33,6 +33,7 @@ from hyperhive.containers.interfaces import (
     IContainerDriver,
 )
 from hyperhive.deferreds import deferred
+from hyperhive.errors import PublicError
 from hyperhive.messages.interfaces import IBroker, Notice
 from hyperhive.names import (
     MANAGER,
@@ -49,6 +50,10 @@ GIVE_UP = 30.0
 
 #: Makes what a new agent begins with, as a part of its creation: its name, its role.
 Provision = Callable[[str, str, Job], Deferred[Deployment]]
+
+
+class NotPutBack(PublicError):
+    """An agent starts neither with what was deployed nor with what it had; why for each."""
 
 
 class Lifecycle:
@@ -317,9 +322,14 @@ class Lifecycle:
         show = self.start_container if agent.row.wanted else self.renew
         try:
             await show(agent)
-        except Exception:
+        except Exception as error:
             await self._registry.change(agent.name, **before.columns())
-            await show(agent)
+            try:
+                await show(agent)
+            except PublicError as again:
+                raise NotPutBack(
+                    f"{error}\nNor does it start with what it had before: {again}"
+                ) from error
             raise
 
     async def _want_and_start(self, agent: Agent) -> None:

@@ -10,6 +10,7 @@ from hyperhive.agents.interfaces import (
     NoSuchAgent,
     NotTheManager,
 )
+from hyperhive.agents.lifecycle import NotPutBack
 from hyperhive.containers.interfaces import (
     DriverError,
 )
@@ -168,6 +169,17 @@ class LifeTests(SwarmTestCase):
         self.assertTrue(self.agents.status("bob").running)
         self.send("hello")
         self.assertEqual(self.state(), "working")
+
+    def test_deployment_that_can_not_be_undone(self) -> None:
+        """Both reasons are told, the row says what it had, and it is shown as failed."""
+        self.do(self.agents.spawn("bob"))
+        errors = [DriverError("no room"), DriverError("no such bind")]
+        self.patch(self.driver, "start", lambda name: fail(errors.pop()))
+        failed = self.deploy(Deployment("b" * 40, "deployed/2", "{}", None, REVISION))
+        told = str(self.failureResultOf(failed, NotPutBack).value)
+        self.assertLess(told.index("no such bind"), told.index("no room"))
+        self.assertIsNone(self.agents.deployment("bob").sha)
+        self.assertEqual(self.state(), "failed")
 
     def test_out_of_date(self) -> None:
         """What another hyperhive has built is shown to need an update."""
