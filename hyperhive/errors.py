@@ -4,6 +4,9 @@ Everything else that is raised is a defect: it is logged with its traceback,
 and whoever asked hears only that something went wrong.
 """
 
+#: What is said of a defect to whoever asked.
+DEFECT = "Something went wrong in the hive; its log says what."
+
 
 class PublicError(Exception):
     """A sentence that a person can act on. The base of all that is shown."""

@@ -25,7 +25,7 @@ from hyperhive.admin.subscribing import subscribe
 from hyperhive.admin.verbs import VERBS, Verb
 from hyperhive.bus import Subscription
 from hyperhive.deferreds import deferred
-from hyperhive.errors import BadRequest, PublicError
+from hyperhive.errors import DEFECT, BadRequest, PublicError
 from hyperhive.lines import LineSplitter, LineTooLong
 
 #: The longest request in bytes.
@@ -237,7 +237,7 @@ class AdminConnection(Protocol):
             answer = refusal(str(error))
         except Exception:
             self._log.failure("an admin command failed")
-            answer = refusal("Something went wrong in the hive; its log says what.")
+            answer = refusal(DEFECT)
         self._write(answer)
         self._busy = False
         if self._subscription is not None and not self._choked:

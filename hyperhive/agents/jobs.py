@@ -23,7 +23,7 @@ from twisted.logger import Logger
 
 from hyperhive.bus import EventBus
 from hyperhive.deferreds import deferred
-from hyperhive.errors import Conflict, NotFound, PublicError
+from hyperhive.errors import DEFECT, Conflict, NotFound, PublicError
 from hyperhive.messages.interfaces import IBroker, Notice
 from hyperhive.store.database import Database
 from hyperhive.store.jobs import JobRow, JobTable
@@ -260,9 +260,7 @@ class JobQueue:
             await self._end(job, "failed", str(error))
             raise
         except Exception:
-            await self._end(
-                job, "failed", "Something went wrong in the hive; its log says what."
-            )
+            await self._end(job, "failed", DEFECT)
             raise
         else:
             await self._end(job, "done", None)

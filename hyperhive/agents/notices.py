@@ -6,7 +6,7 @@ from sqlite3 import Connection
 
 from hyperhive.agents.jobs import Ending
 from hyperhive.messages.interfaces import Notice
-from hyperhive.names import MANAGER
+from hyperhive.names import MANAGER, OPERATOR
 from hyperhive.store.jobs import JobRow
 
 
@@ -15,6 +15,15 @@ def about(event: str, agent: str, note: str | None = None, **more: object) -> No
     body: dict[str, object] = {"event": event, "agent": agent, **more, "note": note}
     shown = {key: value for key, value in body.items() if value is not None}
     return Notice(MANAGER, json.dumps(shown, ensure_ascii=False))
+
+
+def crashed(agent: str, why: str | None) -> Notice:
+    """Tell who can act on it that a container does not run, though it should."""
+    if agent != MANAGER:
+        return about("container_crash", agent, why)
+    return Notice(
+        OPERATOR, f"The manager's container does not run: {why or 'nobody knows why'}."
+    )
 
 
 def told(event: str, agent: str) -> Ending:

@@ -9,16 +9,16 @@ from hyperhive.agents.jobs import JobQueue
 from hyperhive.agents.launcher import ILauncher
 from hyperhive.agents.lifecycle import Lifecycle
 from hyperhive.agents.members import Members
-from hyperhive.agents.notices import woken
+from hyperhive.agents.notices import crashed, woken
 from hyperhive.containers.interfaces import (
     ContainerStatus,
     DriverError,
     IContainerDriver,
 )
 from hyperhive.deferreds import deferred
-from hyperhive.errors import PublicError
+from hyperhive.errors import DEFECT, PublicError
 from hyperhive.messages.interfaces import IBroker
-from hyperhive.names import HIVE, MANAGER, container_name
+from hyperhive.names import HIVE, MANAGER, SYSTEM, container_name
 
 
 class Recovery:
@@ -101,8 +101,11 @@ class Recovery:
             if refused_at and self._launcher.login_is_newer(agent.name, refused_at):
                 await self._logged_in(agent.name)
             await self._as_wanted(agent)
-        except Exception:
+        except Exception as error:
             self._log.failure("{name} could not be recovered", name=agent.name)
+            known = isinstance(error, PublicError)
+            notice = crashed(agent.name, str(error) if known else DEFECT)
+            await self._broker.send(SYSTEM, notice.to, notice.body)
 
     async def _as_wanted(self, agent: Agent) -> None:
         if agent.row.wanted and not agent.runs:

@@ -25,7 +25,7 @@ from hyperhive.agents.launcher import ILauncher
 from hyperhive.agents.lifecycle import GIVE_UP, Lifecycle
 from hyperhive.agents.login_interfaces import WAITING, LoginRefused
 from hyperhive.agents.members import Members
-from hyperhive.agents.notices import about
+from hyperhive.agents.notices import about, crashed
 from hyperhive.agents.publisher import StatePublisher
 from hyperhive.agents.recovery import Recovery
 from hyperhive.agents.registry import Registry
@@ -42,8 +42,8 @@ from hyperhive.containers.interfaces import (
 )
 from hyperhive.deferreds import deferred
 from hyperhive.errors import BadRequest, PublicError
-from hyperhive.messages.interfaces import IBroker, Notice
-from hyperhive.names import MANAGER, OPERATOR, SYSTEM, container_name
+from hyperhive.messages.interfaces import IBroker
+from hyperhive.names import MANAGER, SYSTEM, container_name
 from hyperhive.settings import Settings, check_model
 from hyperhive.store.agents import AgentRow, AgentTable
 from hyperhive.store.database import Database
@@ -405,10 +405,7 @@ class Agents:
 
     def _crashed(self, name: str, status: ContainerStatus) -> None:
         """It ended, and nobody had asked for that: whoever can act on it is told."""
-        notice = about("container_crash", name, status.reason)
-        if name == MANAGER:
-            reason = status.reason or "nobody knows why"
-            notice = Notice(OPERATOR, f"The manager's container ended: {reason}.")
+        notice = crashed(name, status.reason)
         told = self._broker.send(SYSTEM, notice.to, notice.body)
         told.addErrback(
             lambda failure: self._log.failure("nobody was told of a crash", failure)

@@ -17,7 +17,8 @@ QUIET_SECONDS = 900.0
 class Watching:
     """Follows the bus.
 
-    An agent that needs a login, or has crashed, when this starts is no news.
+    An agent that needs a login, or whose turn has crashed, when this starts is no news.
+    One that could not be started just now is.
 
     :param noted: called when the outbox may hold something.
     :param note: called with a kind and an agent's name, to put them into it.
@@ -49,6 +50,8 @@ class Watching:
                 self._without_login.add(status.name)
             if status.state in _CRASHED:
                 self._crashed.add(status.name)
+            if status.failed:
+                self._tell("crash", status.name)
         self._subscription = self._bus.follow(self._heard, _NOTED | {"agent_state"})
 
     def stop(self) -> None:

@@ -13,7 +13,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import RequestRedirect
 
 from hyperhive.bus import encode
-from hyperhive.errors import BadRequest, Conflict, NotFound, PublicError, TooLarge
+from hyperhive.errors import (
+    DEFECT,
+    BadRequest,
+    Conflict,
+    NotFound,
+    PublicError,
+    TooLarge,
+)
 from hyperhive.web.encoding import compressed
 
 _log = Logger()
@@ -166,11 +173,7 @@ def _routing(_: object, request: Request, failure: Failure) -> bytes:
 
 def _defect(_: object, request: Request, failure: Failure) -> bytes:
     _log.failure("a request could not be answered", failure)
-    return answer_error(
-        request,
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "Something went wrong in the hive; its log says what.",
-    )
+    return answer_error(request, HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
 
 
 def _json(request: Request, members: Mapping[str, Any]) -> bytes:

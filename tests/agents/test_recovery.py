@@ -104,6 +104,10 @@ class RecoveryTests(SwarmTestCase):
         self.assertEqual(len(self.flushLoggedErrors(NoFolder)), 1)
         self.assertEqual(self.state(), "failed")
         self.assertEqual(self.agents.status("bob").state_note, "bob can't have it")
+        self.assertEqual(
+            self.told()[-1],
+            {"event": "container_crash", "agent": "bob", "note": "bob can't have it"},
+        )
         self.assertEqual(self.agents.status("carol").state, "idle")
         self.assertNotIn("bob", served)
         self.failureResultOf(self.agents.start("bob", "operator"), NoFolder)

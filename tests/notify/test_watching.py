@@ -56,6 +56,16 @@ class WatchingTests(SynchronousTestCase):
         self.change("alice", paused=True)
         self.assertEqual(self.noted, [])
 
+    def test_not_started(self) -> None:
+        """An agent that this daemon could not start is news, once; a crash of old is not."""
+        self.watching.stop()
+        self.agents.add("carol", failed=True, state="failed")
+        self.agents.add("dave", state="crashed")
+        self.watching.start()
+        self.change("carol", unread=1)
+        self.change("dave", unread=1)
+        self.assertEqual(self.noted, [("crash", "carol")])
+
     def test_new_agent(self) -> None:
         """A new agent without a login is."""
         status = self.agents.add("carol", needs_login=True)
