@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import asyncioreactor
 
@@ -152,7 +152,7 @@ async def sample(clock: Any, timed: Timed, window: str, agent: str | None) -> An
     names = [f"a{number}" for number in range(AGENTS)]
     asked = Statistics(
         clock,
-        timed,  # a stand-in
+        cast(Database, timed),
         EventBus(clock, 1),
         FakeAgents(*names),
         lambda: None,

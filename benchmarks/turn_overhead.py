@@ -34,16 +34,18 @@ from typing import Any
 from attrs import asdict, frozen
 
 from benchmarks.results import keep, machine
+from benchmarks.stamped import LOGIN, executed, stamped
 from hyperhive.agents import prompts
 from hyperhive.agents.claude import (
     Capabilities,
     turn_command,
     write_turn_files,
 )
+from hyperhive.agents.config import AgentConfig
 from hyperhive.agents.executable import Executable
 from hyperhive.messages.interfaces import Message, MessageState, Turn
 from hyperhive.settings import Layout
-from hyperhive.testing.claude_cli import VERSION, installed
+from hyperhive.testing.claude_cli import VERSION
 from tests.daemon import LIMIT, Daemon
 from tests.e2e.stand_in import StandIn
 
@@ -52,11 +54,6 @@ BODY = "[[say Good morning.]]"
 WARM_UP = 2
 MODEL = "haiku"
 DRIVERS = ("bubblewrap", "process")
-SCRIPT = """#!/bin/bash
-printf '%s\\n' "$EPOCHREALTIME" >> "$HOME/started"
-exec "${0%/*}/real" "$@"
-"""
-LOGIN = {"ANTHROPIC_API_KEY": "a-key-that-is-none"}
 
 
 @frozen
@@ -81,7 +78,7 @@ class Hive:
             self.daemon.do(cmd="spawn", name=name)
         self._events = self.daemon.events("message", "turn", "stream")
         layout = Layout(self.daemon.state, self.daemon.run)
-        self._started = layout.home("bob") / "started"
+        self._home = layout.home("bob")
         #: The socket of an agent that has no turns.
         self.free_socket = layout.mcp_socket("bare")
 
@@ -101,7 +98,7 @@ class Hive:
         done = time.time()
         end = self._events.until(lambda event: event["kind"] == "turn_end")
         assert end["outcome"] == "ok", end
-        return Sample(executed(self._started) - begun, done - said, done - begun)
+        return Sample(executed(self._home) - begun, done - said, done - begun)
 
 
 class Shell:
@@ -125,7 +122,9 @@ class Shell:
         message = Message(1, "operator", "bob", BODY, 0.0, MessageState.LEASED)
         temporary = layout.home("bare") / "tmp"
         temporary.mkdir()
-        words = prompts.system_prompt("agent", "bob", "/state", 60.0)
+        words = prompts.system_prompt(
+            "agent", "bob", "/state", 60.0, "", "", "agent.toml"
+        )
         self._command = turn_command(
             Executable((claude,), (), demo=False, version_source=claude),
             Capabilities.from_help(text.stdout),
@@ -135,12 +134,13 @@ class Shell:
             model=MODEL,
             prompt=prompts.wake(Turn(1, "bob", 0.0, message, 0), 0.0),
             fresh=False,
-            files=write_turn_files(layout.socket_dir("bare"), words, str(socket)),
+            files=write_turn_files(layout.socket_dir("bare"), words, str(socket), {}),
             environment={"ANTHROPIC_BASE_URL": api.url, **LOGIN},
             temporary=str(temporary),
             inside=str,
+            config=AgentConfig(),
         )
-        self._started = layout.home("bare") / "started"
+        self._home = layout.home("bare")
 
     def run(self) -> Sample:
         """One turn."""
@@ -167,12 +167,7 @@ class Shell:
         assert process.wait(LIMIT) == 0
         done = time.time()
         assert said, "claude said no result"
-        return Sample(executed(self._started) - begun, done - said, done - begun)
-
-
-def executed(file: Path) -> float:
-    """When claude was last executed (POSIX time)."""
-    return float(file.read_text().split()[-1])
+        return Sample(executed(self._home) - begun, done - said, done - begun)
 
 
 def measure(claude: Path, rounds: int, folder: Path) -> dict[str, list[Sample]]:
@@ -251,17 +246,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args(arguments)
     where = machine() | programs()
-    real = installed()
-    # Beside the real one, to which it has a hard link: containers see one folder.
-    with (
-        tempfile.TemporaryDirectory(prefix=".bench-", dir=real.parent) as package,
-        tempfile.TemporaryDirectory(prefix="bare-") as folder,
-    ):
-        claude = Path(package) / "claude"
-        os.link(real, claude.with_name("real"))
-        claude.with_name("package.json").write_text("{}")
-        claude.write_text(SCRIPT)
-        claude.chmod(0o755)
+    with stamped() as claude, tempfile.TemporaryDirectory(prefix="bare-") as folder:
         samples = measure(claude, options.rounds, Path(folder))
     rows = summarise(samples)
     raw = {way: [asdict(one) for one in found] for way, found in samples.items()}
