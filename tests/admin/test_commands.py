@@ -1,6 +1,8 @@
 """Each verb of the admin protocol by bytes, and what each refuses."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 from hyperhive.admin.commands import HANDLERS, MAX_INBOX_BYTES
@@ -350,6 +352,19 @@ class RefusalTests(AdminCase):
         self.assertEqual(
             set(VERBS) - set(HANDLERS), {"subscribe", "subscribe_agent_status"}
         )
+
+    def test_documented(self) -> None:
+        """The wire page has an example of each verb, with fields that it has."""
+        page = Path(__file__).parents[2] / "docs" / "wire.md"
+        examples = re.findall(
+            r"\{\"cmd\":[^{}]*(?:\{[^{}]*\})?[^{}]*\}", page.read_text()
+        )
+        shown = set()
+        for example in map(json.loads, examples):
+            verb = VERBS[example.pop("cmd")]
+            self.assertLessEqual(set(example), {field.name for field in verb.fields})
+            shown.add(verb.name)
+        self.assertEqual(shown, set(VERBS))
 
     def test_missing(self) -> None:
         """Every field that a verb needs is asked for by its name."""

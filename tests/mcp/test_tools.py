@@ -1,6 +1,8 @@
 """The tools, as an agent meets them on its socket."""
 
 import json
+import re
+from pathlib import Path
 from sqlite3 import Connection
 
 from hyperhive.messages.interfaces import MAX_BODY, MessageState
@@ -45,6 +47,22 @@ class ToolListTests(McpCase):
                 *("request_spawn", "request_apply_commit"),
             ],
         )
+
+    async def test_documented(self) -> None:
+        """The wire page has a row for each, with its arguments."""
+        page = Path(__file__).parents[2] / "docs" / "wire.md"
+        rows = [row for row in page.read_text().splitlines() if row.startswith("| `")]
+        client = await self.greeted("hm1nd")
+        client.ask("tools/list")
+        for tool in (await client.lines.get())["result"]["tools"]:
+            [row] = [one for one in rows if f"`{tool['name']}`" in one.split("|")[1]]
+            schema = tool["inputSchema"]
+            required = set(schema.get("required", ()))
+            arguments = {
+                f"`{name}`" if name in required else f"`{name}?`"
+                for name in schema["properties"]
+            }
+            self.assertEqual(arguments, set(re.findall(r"`[^`]+`", row.split("|")[3])))
 
     async def test_descriptions(self) -> None:
         """Each tool and each argument is described, and no others are allowed."""
